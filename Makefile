@@ -1,0 +1,40 @@
+# make example · make test · make lint · make images · make bench
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help example test lint format images bench clean ffmpeg
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+example: .venv/run ffmpeg  ## separate a real excerpt with the shipped checkpoint and measure it
+	$(BIN)/python example/excerpt.py
+
+test: .venv/dev ffmpeg  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: .venv/dev  ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/dev  ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment
+	rm -rf .venv
+
+# The environment, in two layers; pip runs again when a list of packages changes.
+.venv/run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "the venv module is missing: sudo apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+ffmpeg:
+	@sh example/get_ffmpeg.sh

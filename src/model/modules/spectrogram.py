@@ -1,0 +1,60 @@
+"""Waveform to complex spectrogram and back: the two belong together, so they stand together."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Spectrogram(nn.Module):
+    """Short-time Fourier transform with a periodic Hann window, and its inverse.
+
+    Frames are centred on multiples of the hop (the signal is reflected at both ends), because only then does the
+    inverse reconstruct the first and last samples.
+
+    Args:
+        n_fft: window and transform length in samples; gives F = n_fft / 2 + 1 bins.
+        hop_samples: distance of two frames in samples, at most half a window.
+
+    Shapes:
+        forward: (…, L) real → (…, F, T) complex, frame-major in memory: a frame's bins lie side by side.
+        inverse: (…, F, T) complex → (…, length).
+
+    Raises:
+        ValueError: the hop leaves samples that no two windows cover.
+    """
+
+    def __init__(self, n_fft: int = 2048, hop_samples: int = 512) -> None:
+        super().__init__()
+        if not 0 < hop_samples <= n_fft // 2:
+            raise ValueError(f"`hop_samples` (={hop_samples}) must lie in 1 … `n_fft` / 2 (={n_fft // 2})")
+        self.n_fft, self.hop_samples = n_fft, hop_samples
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    @property
+    def bins(self) -> int:
+        return self.n_fft // 2 + 1
+
+    def padded_length(self, length: int) -> int:
+        """The length that is transformed: long enough to reflect, and with every sample well inside some window.
+
+        The last frame stands at the last multiple of the hop. With a hop up to a quarter of the window, what follows
+        it is still well covered; with a longer one it would be divided by the window's vanishing edge.
+        """
+        if 4 * self.hop_samples > self.n_fft:
+            length = -(-length // self.hop_samples) * self.hop_samples
+        return max(length, self.n_fft // 2 + 1)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        shape, length = waveform.shape[:-1], waveform.shape[-1]
+        flat = F.pad(waveform.reshape(-1, length), (0, self.padded_length(length) - length))
+        spectrum = torch.stft(
+            flat, self.n_fft, self.hop_samples, window=self.window, pad_mode="reflect", return_complex=True
+        )
+        return spectrum.reshape(*shape, *spectrum.shape[-2:])
+
+    def inverse(self, spectrum: Tensor, length: int) -> Tensor:
+        flat = spectrum.reshape(-1, *spectrum.shape[-2:])
+        waveform = torch.istft(
+            flat, self.n_fft, self.hop_samples, window=self.window, length=self.padded_length(length)
+        )
+        return waveform[:, :length].reshape(*spectrum.shape[:-2], length)

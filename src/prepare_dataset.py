@@ -1,0 +1,55 @@
+"""List the segments of the songs in which a target sounds: ``python prepare_dataset.py -i MUSDB_DIR -o files/``."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from data.activity import load_detector
+from data.prepare import PARTS, index_targets, summary_table, wav_folders
+from data.tracks import SOURCES, SUBSETS, find_tracks
+from utils.errors import UserError, run
+from utils.paths import FILES_DIR
+
+
+def prepare(
+    input_dirs: Sequence[Path],
+    output_dir: Path,
+    targets: Sequence[str],
+    subset: str = "train",
+    split: str | None = None,
+    sad_cfg: str = "default",
+    wav_dir: Path | None = None,
+) -> None:
+    """Write ``{output_dir}/{target}_{part}.txt`` for each target and part, and print what they hold."""
+    detector = load_detector(sad_cfg)
+    roots = wav_folders(input_dirs, subset, output_dir, wav_dir)
+    tracks = find_tracks(roots, tuple(dict.fromkeys((*SOURCES, *targets))), subset)
+    parts = ("test",) if subset == "test" else (split,) if split else PARTS
+    rows = index_targets(tracks, targets, parts, detector, output_dir)
+    Console().print(summary_table(rows, f"indices in {output_dir}"))
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    help_input = "folder(s) of songs: MUSDB18-HQ, MUSDB18 (.stem.mp4) or one's own; default: $MUSDB_DIR"
+    add("-i", "--input_dir", "--input-dir", type=Path, nargs="+", help=help_input)
+    add("-o", "--output_dir", "--output-dir", type=Path, default=FILES_DIR, help="where the indices go")
+    add("-t", "--target", nargs="+", default=SOURCES, help="source(s) to index")
+    add("--subset", choices=SUBSETS, default="train")
+    add("--split", choices=PARTS, help="which part of the subset train; default: both")
+    add("--sad_cfg", "--sad-cfg", default="default", help="a name in conf/sad or a file")
+    add("--wav_dir", "--wav-dir", type=Path, help="where .stem.mp4 songs are decoded to; default: in OUTPUT_DIR")
+    args = parser.parse_args()
+    if args.input_dir is None and not os.environ.get("MUSDB_DIR"):
+        raise UserError("no dataset: give -i INPUT_DIR or set MUSDB_DIR")
+    input_dirs = args.input_dir or [Path(os.environ["MUSDB_DIR"])]
+    prepare(input_dirs, args.output_dir, args.target, args.subset, args.split, args.sad_cfg, args.wav_dir)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,98 @@
+"""How near an estimate is to the truth, in dB: uSDR over a whole song, cSDR over windows of one second."""
+
+import math
+import statistics
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-7
+
+
+def usdr(reference: Tensor, estimate: Tensor) -> float:
+    """SDR of a whole song over both channels, as the Music Demixing Challenge 2021 defines it.
+
+    10·log10((Σ s² + ε) / (Σ (s − ŝ)² + ε)) with ε = 1e-7: silence scores 0 dB, a perfect estimate is finite.
+
+    Args:
+        reference: the true source (C, L).
+        estimate: the estimated one (C, L).
+
+    >>> round(usdr(torch.ones(2, 100), 0.9 * torch.ones(2, 100)), 3)
+    20.0
+    """
+    _check_shapes(reference, estimate)
+    error_energy = _energy(reference.double() - estimate.double())
+    return 10 * math.log10((_energy(reference) + EPSILON) / (error_energy + EPSILON))
+
+
+def csdr(references: Tensor, estimates: Tensor, window_samples: int, hop_samples: int) -> Tensor:
+    """SDR of each window as BSSEval v4 (museval) gives it, without computing its distortion filters.
+
+    museval projects the estimate with filters common to the whole song to tell interference from artefacts; the
+    parts add up to the plain error again, so that its SDR is Σ s² / Σ (s − ŝ)² of the window. Its rules are kept:
+    a window is NaN for every target where any reference or any estimate is silent in it (the sum of the channels
+    is zero at every sample); a rest shorter than a window is dropped, unless it is the whole song; no error is +inf.
+
+    Args:
+        references: the true sources (S, C, L).
+        estimates: the estimated ones (S, C, L).
+        window_samples: length of a window.
+        hop_samples: distance of two windows' starts.
+
+    Returns:
+        dB in float64 (S, windows).
+    """
+    _check_shapes(references, estimates)
+    starts = window_starts(references.shape[-1], window_samples, hop_samples)
+    if not starts:
+        return torch.empty(references.shape[0], 0, dtype=torch.float64)
+    windows = [slice(start, start + window_samples) for start in starts]
+    return torch.stack([_window_sdr(references[..., w].double(), estimates[..., w].double()) for w in windows], -1)
+
+
+def window_starts(length_samples: int, window_samples: int, hop_samples: int) -> range:
+    """The first sample of each of museval's windows.
+
+    >>> list(window_starts(35, 10, 10)), list(window_starts(7, 10, 10))
+    ([0, 10, 20], [0])
+    """
+    if window_samples < 1 or hop_samples < 1:
+        raise ValueError(f"`window_samples` (={window_samples}) and `hop_samples` (={hop_samples}) must be positive")
+    last = max(length_samples - window_samples, 0)
+    return range(0, last + 1 if length_samples else 0, hop_samples)
+
+
+def finite_median(values: Iterable[float]) -> float:
+    """The median of what is not NaN (of an even count: the middle of the two); NaN when nothing is left."""
+    kept = without_nan(values)
+    return statistics.median(kept) if kept else math.nan
+
+
+def finite_mean(values: Iterable[float]) -> float:
+    """The mean of what is not NaN; NaN when nothing is left."""
+    kept = without_nan(values)
+    return sum(kept) / len(kept) if kept else math.nan
+
+
+def without_nan(values: Iterable[float]) -> list[float]:
+    """The values that are numbers."""
+    return [float(value) for value in values if not math.isnan(value)]
+
+
+def _window_sdr(references: Tensor, estimates: Tensor) -> Tensor:
+    silent = [(source.sum(dim=1) == 0).all(dim=-1).any() for source in (references, estimates)]
+    if any(silent):
+        return torch.full((references.shape[0],), math.nan, dtype=torch.float64)
+    energy, error = references.square().sum(dim=(1, 2)), (references - estimates).square().sum(dim=(1, 2))
+    return 10 * torch.log10(energy / error)
+
+
+def _energy(waveform: Tensor) -> float:
+    return waveform.double().square().sum().item()
+
+
+def _check_shapes(reference: Tensor, estimate: Tensor) -> None:
+    if reference.shape != estimate.shape:
+        raise ValueError(f"`reference` {tuple(reference.shape)} and `estimate` {tuple(estimate.shape)} differ in shape")

@@ -1,0 +1,158 @@
+"""The metrics against what can be computed by hand, and against museval itself."""
+
+import doctest
+import math
+import shutil
+import warnings
+
+import pytest
+import torch
+
+import utils.metrics
+from data.tracks import SOURCES
+from utils.metrics import csdr, finite_mean, finite_median, usdr, window_starts
+
+RATE_HZ = 2000
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def museval_sdr(references, estimates, window, hop):
+    """The SDR (S, windows) of (S, C, L) as museval computes it."""
+    if not shutil.which("ffprobe"):
+        pytest.skip("museval needs the program ffprobe at import")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other people's import-time warnings
+        from museval.metrics import bss_eval
+    as_museval = [sources.double().movedim(1, 2).numpy() for sources in (references, estimates)]
+    return torch.from_numpy(bss_eval(*as_museval, window=window, hop=hop)[0])
+
+
+def assert_equals_museval(references, estimates, window, hop):
+    theirs = museval_sdr(references, estimates, window, hop)
+    ours = csdr(references, estimates, window, hop)
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0, equal_nan=True)
+
+
+def test_the_examples_in_the_docstrings_hold():
+    assert doctest.testmod(utils.metrics) == (0, 2)
+
+
+@pytest.mark.parametrize(("scale", "expected_db"), [(0.9, 20.0), (0.5, 6.0206), (2.0, 0.0), (-1.0, -6.0206)])
+def test_usdr_of_a_scaled_copy_is_the_scale_s_distance_from_one(scale, expected_db):
+    song = noise(2, 5000)
+    assert usdr(song, scale * song) == pytest.approx(expected_db, abs=1e-4)
+
+
+def test_usdr_of_silence_is_0_db_and_of_perfection_finite():
+    song = noise(2, 5000)
+    energy = song.double().square().sum().item()
+    assert usdr(song, torch.zeros_like(song)) == 0
+    assert usdr(song, song) == pytest.approx(10 * math.log10((energy + 1e-7) / 1e-7), abs=1e-9)
+    assert usdr(torch.zeros(2, 10), torch.zeros(2, 10)) == 0
+
+
+def test_usdr_regularises_with_1e_7():
+    reference, estimate = torch.zeros(1, 1), torch.full((1, 1), 1e-3)
+    assert usdr(reference, estimate) == pytest.approx(10 * math.log10(1e-7 / (1e-6 + 1e-7)), abs=1e-4)
+
+
+def test_usdr_pools_both_channels_and_the_whole_song():
+    reference = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
+    estimate = torch.tensor([[3.0, 0.0], [0.0, 3.0]])
+    assert usdr(reference, estimate) == pytest.approx(10 * math.log10(25), abs=1e-5)
+
+
+def test_usdr_does_not_lose_a_long_song_s_quiet_part():
+    song = torch.full((2, 3_000_000), 1e-2)
+    song[:, :1000] = 1.0
+    energy = 2 * (1000 + 2_999_000 * 1e-4)
+    assert usdr(song, torch.zeros_like(song)) == 0
+    assert usdr(song, song - 1e-3) == pytest.approx(10 * math.log10(energy / (2 * 3_000_000 * 1e-6)), abs=1e-4)
+
+
+def test_metrics_refuse_shapes_that_differ():
+    with pytest.raises(ValueError, match=r"\(2, 10\).*\(2, 11\)"):
+        usdr(torch.zeros(2, 10), torch.zeros(2, 11))
+    with pytest.raises(ValueError, match="differ in shape"):
+        csdr(torch.zeros(1, 2, 10), torch.zeros(2, 2, 10), 5, 5)
+    with pytest.raises(ValueError, match=r"`hop_samples` \(=0\)"):
+        csdr(torch.zeros(1, 2, 10), torch.zeros(1, 2, 10), 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "hop", "count"),
+    [(0, 10, 10, 0), (1, 10, 10, 1), (9, 10, 10, 1), (10, 10, 10, 1), (19, 10, 10, 1), (20, 10, 10, 2), (37, 10, 5, 6)],
+)
+def test_csdr_has_as_many_windows_as_museval(length, window, hop, count):
+    assert len(window_starts(length, window, hop)) == count
+    assert csdr(noise(3, 2, length), noise(3, 2, length, seed=1), window, hop).shape == (3, count)
+
+
+def test_csdr_of_each_window_is_its_own_snr():
+    references = noise(2, 2, 40)
+    errors = torch.tensor([0.1, 0.01, 2.0, 0.5]).repeat_interleave(10)
+    expected = torch.tensor([20.0, 40.0, -6.0206, 6.0206], dtype=torch.float64).expand(2, -1)
+    torch.testing.assert_close(csdr(references, references * (1 - errors), 10, 10), expected, atol=1e-3, rtol=0)
+
+
+def test_csdr_of_an_exact_window_is_infinite():
+    references = noise(1, 2, 10)
+    assert csdr(references, references.clone(), 10, 10).item() == math.inf
+
+
+def test_one_silent_source_makes_the_window_nan_for_every_target():
+    references, estimates = noise(3, 2, 50), noise(3, 2, 50, seed=1)
+    references[1, :, 10:20] = 0
+    estimates[2, :, 30:40] = 0
+    references[0, 0, 40:50] = 0  # one channel alone still sounds
+    nan = csdr(references, estimates, 10, 10).isnan()
+    assert nan.tolist() == [[False, True, False, True, False]] * 3
+
+
+def test_a_window_whose_channels_cancel_counts_as_silent_as_in_museval():
+    references, estimates = noise(1, 2, 20), noise(1, 2, 20, seed=1)
+    references[0, 1, :10] = -references[0, 0, :10]
+    assert csdr(references, estimates, 10, 10).isnan().tolist() == [[True, False]]
+
+
+def test_csdr_equals_museval_with_silent_cancelling_and_partial_windows():
+    references = noise(2, 2, round(6.4 * RATE_HZ))
+    estimates = references + 0.3 * noise(*references.shape, seed=1) * torch.linspace(0, 2, references.shape[-1])
+    references[0, :, RATE_HZ : 2 * RATE_HZ] = 0
+    estimates[1, :, 3 * RATE_HZ : 4 * RATE_HZ] = 0
+    references[1, 1, 4 * RATE_HZ : 5 * RATE_HZ] = -references[1, 0, 4 * RATE_HZ : 5 * RATE_HZ]
+    assert csdr(references, estimates, RATE_HZ, RATE_HZ).isnan()[0].tolist() == [False, True, False, True, True, False]
+    assert_equals_museval(references, estimates, RATE_HZ, RATE_HZ)
+    assert_equals_museval(references, estimates, round(1.5 * RATE_HZ), RATE_HZ // 2)
+    assert_equals_museval(references[..., :1500], estimates[..., :1500], RATE_HZ, RATE_HZ)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("song", "targets"), [("Actions - One Minute Smile", SOURCES), ("Triviul - Angelsaint", ("vocals", "bass"))]
+)
+def test_csdr_equals_museval_on_real_songs(shared_dir, song, targets):
+    if not shutil.which("ffprobe"):
+        pytest.skip("stempeg needs the program ffprobe at import")
+    import stempeg
+
+    path = shared_dir / "data" / "musdb18-7s" / "train" / f"{song}.stem.mp4"
+    stems, rate_hz = stempeg.read_stems(str(path), sample_rate=44100)
+    stems = dict(zip(("mixture", "drums", "bass", "other", "vocals"), torch.from_numpy(stems).mT, strict=True))
+    references = torch.stack([stems[target] for target in targets])
+    estimates = 0.8 * references + 0.1 * stems["mixture"]
+    references[1, :, 2 * rate_hz : 3 * rate_hz] = 0
+    assert_equals_museval(references, estimates, rate_hz, rate_hz)
+
+
+def test_the_median_is_of_what_could_be_measured():
+    assert finite_median([1.0, math.nan, 4.0, 2.0]) == 2.0
+    assert finite_median([1.0, 2.0, math.nan]) == 1.5
+    assert finite_median([1.0, math.inf, math.inf]) == math.inf
+    assert finite_mean([1.0, math.nan, 4.0]) == 2.5
+    assert math.isnan(finite_median([math.nan, math.nan]))
+    assert math.isnan(finite_mean([]))
