@@ -22,6 +22,9 @@ format: .venv/dev  ## apply the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+images: .venv/run  ## draw the pictures in images/ again
+	$(BIN)/python src/make_images.py
+
 clean:  ## remove the environment
 	rm -rf .venv
 

@@ -150,7 +150,8 @@ def main() -> None:
     soundfile.write(options.output, mixture.T, SAMPLE_RATE_HZ, format="MP3", compression_level=0.2)
     if options.stems:
         options.stems.mkdir(parents=True, exist_ok=True)
-        for source, samples in {"mixture": mixture, **stems}.items():
+        rounded = {source: np.round(stem * 2**15).astype(np.int16) for source, stem in stems.items()}
+        for source, samples in {"mixture": sum(rounded.values()), **rounded}.items():
             soundfile.write(options.stems / f"{source}.wav", samples.T, SAMPLE_RATE_HZ)
     print(f"{options.output}: {mixture.shape[1] / SAMPLE_RATE_HZ:.1f} s")
 

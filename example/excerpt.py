@@ -32,7 +32,9 @@ def main() -> int:
     code = inference.main(["-i", str(song), "-o", str(EXCERPT_DIR), "--overwrite"])
     if code:
         return code
-    table = Table("stem", "file", "uSDR of the estimate", "uSDR of the plain mixture", title="The Easton Ellises, excerpt")
+    table = Table(
+        "stem", "file", "uSDR of the estimate", "uSDR of the plain mixture", title="The Easton Ellises, excerpt"
+    )
     for target in ("vocals", "drums", "bass", "other"):
         file = EXCERPT_DIR / f"{song.stem}_{target}.wav"
         estimate, _ = read_audio(file)

@@ -38,13 +38,16 @@ def write_tiny_musdb(root: Path) -> Path:
 
 
 def render_song(seed: int) -> dict[str, np.ndarray]:
-    """Stems (C, L) in 16 bit of a song of eight half bars; every source but the chords pauses for two or more."""
+    """Stems (C, L) in 16 bit of a song of eight half bars; every source but the chords pauses for two or more.
+
+    In every third song the voice enters with the second half, so that its first segment is not salient.
+    """
     generator = np.random.default_rng(seed)
     beat_seconds = 0.38 + 0.015 * (seed % 8)
     seconds = 16 * beat_seconds
     key, chords = 45 + seed % 7, generator.permutation([0, 5, 7, -4, 3, 0, 5, 7])
     parts = {
-        "vocals": _sing(key, chords, beat_seconds, generator),
+        "vocals": _sing(key, chords, beat_seconds, generator, enters=4 if seed % 3 == 2 else 0),
         "drums": _drum(beat_seconds, generator),
         "bass": _bass(key, chords, beat_seconds, generator),
         "other": _chords(key, chords, beat_seconds),
@@ -69,13 +72,14 @@ def _add(track: Waveform, at_seconds: float, sound: Waveform) -> None:
     track[begin : begin + len(sound)] += sound
 
 
-def _sing(key: int, chords: np.ndarray, beat_seconds: float, generator: np.random.Generator) -> Waveform:
-    pause = generator.integers(0, 6)
+def _sing(key: int, chords: np.ndarray, beat_seconds: float, generator: np.random.Generator, enters: int) -> Waveform:
+    """A note on each beat from the half bar ``enters`` on, but for three half bars of silence somewhere."""
+    pause = generator.integers(0, 6) if not enters else 0
     steps = generator.choice([0, 3, 5, 7], 16)
     melody = [
         Sung(beat_seconds * beat, 0.95 * beat_seconds, key + 19 + chords[beat // 2] % 12 + steps[beat], syllable)
         for beat, syllable in enumerate(["sa", "lo", "ti", "ne"] * 4)
-        if beat // 2 not in (pause, pause + 1, pause + 2)
+        if beat // 2 >= enters and beat // 2 not in (pause, pause + 1, pause + 2)
     ]
     return play.voice(melody, 16 * beat_seconds + 2, generator)
 

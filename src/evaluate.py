@@ -17,7 +17,8 @@ from utils.comparison import compare
 from utils.errors import run
 from utils.excerpt import Gallery
 from utils.report import write_report
-from utils.results import Evaluation, read_results, screen_table, write_results
+from utils.results import Evaluation, read_results, write_results
+from utils.score_table import screen_table
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

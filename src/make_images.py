@@ -10,7 +10,6 @@ import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-from train import model_hparams
 from utils.errors import run
 from utils.figures.architecture import architecture
 from utils.figures.bands import band_tables
@@ -18,6 +17,7 @@ from utils.figures.methods import methods_over_years, read_methods
 from utils.figures.sound import spectrograms, spectrums, waveforms
 from utils.figures.style import save
 from utils.paths import CONF_DIR, PROJECT_DIR
+from utils.runs import model_hparams
 
 sys.path.insert(1, str(PROJECT_DIR))
 from example.compose import SAMPLE_RATE_HZ

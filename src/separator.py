@@ -1,19 +1,26 @@
 """Waveform → stems: the one Separator that inference, evaluation and validation share."""
 
+import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from itertools import tee
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from model.separation_network import build_network
-from utils.audio import resample
-from utils.checkpoints import load_strictly, locate_model, read_hparams, read_weights
+from model.pretrained import load_pretrained
+from utils.audio import resample_blocks
 from utils.devices import choose_device
 from utils.errors import UserError
 from utils.overlap_add import FADES, overlap_add
+from utils.streams import drop_first, in_step
+
+log = logging.getLogger(__name__)
+_NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class AudioParams:
         hop_seconds: distance of two windows, at most a window.
         batch_size: windows computed at once.
         fade: weight over a window in the cross-fade: triangle, hann or rectangle.
+        shifts: the mean is taken of this many separations, their windows shifted evenly over a hop.
 
     Raises:
         UserError: a value is impossible or unknown.
@@ -34,6 +42,7 @@ class AudioParams:
     hop_seconds: float = 1.5
     batch_size: int = 4
     fade: str = "triangle"
+    shifts: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.hop_seconds <= self.window_seconds:
@@ -43,6 +52,8 @@ class AudioParams:
             )
         if self.batch_size < 1:
             raise UserError(f"`audio_params.batch_size` (={self.batch_size}) must be at least 1")
+        if self.shifts < 1:
+            raise UserError(f"`audio_params.shifts` (={self.shifts}) must be at least 1")
         if self.fade not in FADES:
             raise UserError(f"`audio_params.fade` (={self.fade!r}) must be one of {sorted(FADES)}")
 
@@ -83,26 +94,23 @@ class Separator:
         self.sample_rate_hz = sample_rate_hz
         self.audio_params = audio_params or AudioParams()
         self.device = device
+        self._largest_batch = self.audio_params.batch_size  # halved where the device's memory does not hold it
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str = "auto") -> Self:
-        """Load a saved model or a training run.
+        """Load a saved model, a training run, or a public checkpoint of another implementation.
 
         Args:
-            path: the name of a shipped model, a model's or a run's folder, or a checkpoint file in it.
+            path: the name of a shipped or downloaded model, a model's or a run's folder, or a checkpoint file in it.
             device: cpu, cuda, cuda:N, mps, or auto for the best that is present.
 
         Raises:
             UserError: there is no such model or device, or the weights do not fit the settings.
         """
         chosen = choose_device(device)
-        folder, file = locate_model(Path(path))
-        hparams = read_hparams(folder)
-        network = build_network(hparams)
-        load_strictly(network, read_weights(file), file)
+        network, params = load_pretrained(Path(path))
         network.to(chosen).eval().requires_grad_(False)
-        params = AudioParams.from_mapping(hparams.get("audio_params", {}))
-        return cls(network, network.targets, network.sample_rate_hz, params, chosen)
+        return cls(network, network.targets, network.sample_rate_hz, AudioParams.from_mapping(params), chosen)
 
     def __call__(self, waveform: Tensor, sample_rate_hz: int | None = None) -> dict[str, Tensor]:
         """Separate a waveform (C, L); stems have its length, level and sample rate.
@@ -122,9 +130,9 @@ class Separator:
         length, rate_hz = waveform.shape[-1], sample_rate_hz or self.sample_rate_hz
         if length == 0:
             return {target: waveform.clone() for target in self.targets}
-        own_rate = resample(waveform.float(), rate_hz, self.sample_rate_hz)
-        stems = torch.cat(list(self.stream([own_rate])), dim=-1)
-        stems = resample(stems, self.sample_rate_hz, rate_hz)[..., :length]
+        own_rate = resample_blocks([waveform.float()], rate_hz, self.sample_rate_hz)
+        stems = resample_blocks(self.stream(own_rate), self.sample_rate_hz, rate_hz)
+        stems = torch.cat(list(stems), dim=-1)[..., :length]
         return dict(zip(self.targets, stems, strict=True))
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -139,8 +147,43 @@ class Separator:
         params, rate_hz = self.audio_params, self.sample_rate_hz
         window = getattr(self.network, "window_samples", None) or round(params.window_seconds * rate_hz)
         hop = min(window, max(1, round(params.hop_seconds * rate_hz)))
-        with torch.inference_mode():
-            yield from overlap_add(blocks, self._apply, window, hop, params.batch_size, params.fade)
+        copies = tee(blocks, params.shifts)
+        shifted = [
+            self._separate_shifted(copy, number * hop // params.shifts, window, hop)
+            for number, copy in enumerate(copies)
+        ]
+        for estimates in in_step(*shifted):
+            yield sum(estimates) / len(estimates)
+
+    def _separate_shifted(self, blocks: Iterable[Tensor], shift: int, window: int, hop: int) -> Iterator[Tensor]:
+        """Separate with the signal moved by ``shift`` zeros against the windows."""
+        params = self.audio_params
+        moved = (F.pad(block, (0 if number else shift, 0)) for number, block in enumerate(blocks))
+        yield from drop_first(overlap_add(moved, self._apply, window, hop, params.batch_size, params.fade), shift)
 
     def _apply(self, windows: Tensor) -> Tensor:
+        """The network on windows (B, C, L): on all at once, or on as many as the device's memory holds."""
+        wanted = batch = min(self._largest_batch, len(windows))
+        while (estimates := self._attempt(windows, batch)) is None:
+            if batch == 1:
+                raise UserError(f"`{self.device}` has not enough memory for a window of {windows.shape[-1]} samples")
+            batch //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        if batch < wanted:
+            self._largest_batch = batch
+            log.warning("%s ran out of memory: batch size %d from now on instead of %d", self.device, batch, wanted)
+        return estimates
+
+    def _attempt(self, windows: Tensor, batch: int) -> Tensor | None:
+        """The network on ``batch`` windows at a time; None where that is more than the memory holds."""
+        try:
+            with torch.inference_mode():
+                return torch.cat([self._compute(part) for part in windows.split(batch)])
+        except RuntimeError as error:  # only CUDA has a class of its own for it
+            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
+                return None
+            raise
+
+    def _compute(self, windows: Tensor) -> Tensor:
         return self.network(windows if self.device is None else windows.to(self.device)).float().cpu()

@@ -8,15 +8,15 @@ from typing import Any
 import hydra
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import utils.config  # noqa: F401  (registers the resolvers that conf/ uses)
-from model.pl_model import SeparationModule
+from model.pl_model import SeparationModule, scaled_learning_rate
 from model.separation_network import build_network
 from separator import AudioParams, Separator
-from utils.checkpoints import write_hparams
 from utils.errors import UserError, one_line
 from utils.paths import CONF_DIR
+from utils.runs import describe_run, open_run, resume_path
 
 log = logging.getLogger(__name__)
 
@@ -31,25 +31,23 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         UserError: the configuration or the data cannot be used.
     """
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    hparams = model_hparams(cfg)
+    ckpt_path = resume_path(cfg.ckpt_path, Path(cfg.run_dir))
+    hparams = open_run(cfg)
     network = build_network(hparams)
     separator = Separator(network, network.targets, network.sample_rate_hz, AudioParams(**hparams["audio_params"]))
-    scheduler = instantiate(cfg.scheduler)
-    module = SeparationModule(network, instantiate(cfg.optimizer), scheduler.schedule, scheduler.interval, separator)
     datamodule = instantiate(cfg.data)
     trainer = instantiate(
         cfg.trainer, callbacks=list(instantiate(cfg.callbacks).values()), logger=list(instantiate(cfg.logger).values())
     )
-    log.info("%s\n%s: %d parameters", OmegaConf.to_yaml(cfg), cfg.run_dir, sum(p.numel() for p in network.parameters()))
-    write_hparams(Path(cfg.run_dir), hparams)
-    trainer.fit(module, datamodule, ckpt_path=cfg.ckpt_path, weights_only=True)
+    global_batch = trainer.world_size * cfg.data.batch_size * cfg.trainer.accumulate_grad_batches
+    cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
+    scheduler = instantiate(cfg.scheduler)
+    module = SeparationModule(network, instantiate(cfg.optimizer), scheduler.schedule, scheduler.interval, separator)
+    log.info("%s", describe_run(cfg, network, global_batch))
+    if cfg.model.compile:
+        network.compile()
+    trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     return dict(trainer.callback_metrics)
-
-
-def model_hparams(cfg: DictConfig) -> dict[str, Any]:
-    """What is saved with the weights: all that rebuilding the network takes, as plain data."""
-    parts = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("featurizer", "model", "audio_params")}
-    return {"targets": list(cfg.target.targets), "bands_hz": OmegaConf.to_container(cfg.target.bands_hz), **parts}
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")

@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -74,8 +75,9 @@ class TestTrainingBatch:
         assert some["mixture"].equal(every["mixture"])
 
     def test_each_source_has_its_own_gain_and_the_target_carries_it(self, module):
-        plain = batches(module(targets=SOURCES, augmentations=None))[0]["targets"]
-        loud = batches(module(targets=SOURCES, augmentations=Augmentations(mix=[Gain()])))[0]["targets"]
+        options = {"targets": SOURCES, "crop_seconds": 3.0, "samples_per_epoch": 2}  # long enough to hear each source
+        plain = batches(module(**{**options, "augmentations": None}))[0]["targets"]
+        loud = batches(module(**{**options, "augmentations": Augmentations(mix=[Gain()])}))[0]["targets"]
         gains_db = 20 * torch.log10(loud.square().mean((2, 3)) / plain.square().mean((2, 3))) / 2
         finite = gains_db[gains_db.isfinite()]
         assert len(finite) >= 6
@@ -112,6 +114,24 @@ class TestSameBatches:
         for batch in range(6):
             union = two[0][2 * batch : 2 * batch + 2] + two[1][2 * batch : 2 * batch + 2]
             assert union == one[4 * batch : 4 * batch + 4]
+
+    def test_two_processes_mix_together_what_one_mixes(self, module):
+        one = batches(module(batch_size=4))
+        halves = []
+        for rank in (0, 1):
+            data = module()
+            data.setup("fit")
+            data.trainer = SimpleNamespace(
+                global_rank=rank,
+                world_size=2,
+                strategy=SimpleNamespace(root_device=torch.device("cpu")),
+                fit_loop=pl.Trainer(accelerator="cpu", logger=False).fit_loop,
+            )
+            halves.append(batches(data))
+        assert len(one) == len(halves[0]) == len(halves[1]) == 3
+        for whole, *parts in zip(one, *halves, strict=True):
+            assert torch.cat([part["mixture"] for part in parts]).equal(whole["mixture"])
+            assert torch.cat([part["targets"] for part in parts]).equal(whole["targets"])
 
     def test_stream_never_repeats(self):
         numbers = [n for position in (0, 3, 6) for n in StreamSampler(range(6), 2, 0, 1, lambda at=position: at)]

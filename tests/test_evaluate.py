@@ -21,7 +21,8 @@ from utils.checkpoints import write_hparams, write_weights
 from utils.errors import UserError
 from utils.excerpt import Gallery
 from utils.metrics import csdr, usdr
-from utils.results import Evaluation, Score, read_results, screen_table, summarise, write_results
+from utils.results import Evaluation, Score, read_results, summarise, write_results
+from utils.score_table import screen_table
 
 HPARAMS = {
     "targets": ["vocals", "bass"],
@@ -92,7 +93,9 @@ def test_the_identity_scores_what_the_mixture_scores(musdb_hq):
 
 def test_true_stems_at_nine_tenths_score_20_db(musdb_hq):
     tracks = songs_of([musdb_hq], "test")
-    for score in measure(Oracle(tracks, 0.9), tracks):
+    identity = measure(Mixture(), tracks)
+    for score, plain in zip(measure(Oracle(tracks, 0.9), tracks), identity, strict=True):
+        assert (score.mixture_usdr_db, score.mixture_csdr_db) == (plain.usdr_db, plain.csdr_db)
         assert score.usdr_db == pytest.approx(20, abs=1e-3)
         assert score.csdr_db == pytest.approx(20, abs=1e-3)
 
@@ -220,14 +223,14 @@ def test_results_survive_their_files_with_nan_and_infinity(tmp_path):
 
 
 def test_the_summary_leaves_out_what_could_not_be_measured_and_says_so(tmp_path):
-    values = [(1.0, 4.0), (3.0, math.nan), (8.0, 5.0)]
+    values = [(1.0, 4.0), (3.0, math.nan), (8.0, 5.0), (0.0, 12.0)]
     scores = tuple(Score(f"song {i}", "bass", u, c, -u, math.nan) for i, (u, c) in enumerate(values))
     evaluation = Evaluation({"model": "m"}, ("bass",), scores)
     row = summarise(evaluation)["bass"]
-    assert (row["usdr_db"], row["csdr_db"], row["songs_usdr"], row["songs_csdr"]) == (4.0, 4.5, 3, 2)
+    assert (row["usdr_db"], row["csdr_db"], row["songs_usdr"], row["songs_csdr"]) == (3.0, 5.0, 4, 3)
     assert math.isnan(row["mixture_csdr_db"])
     write_results(tmp_path, evaluation)
-    assert "bass | 4.00 | 4.50 | −4.00 | – | uSDR of 3, cSDR of 2 of 3 songs" in (tmp_path / "test.log").read_text()
+    assert "bass | 3.00 | 5.00 | −3.00 | – | uSDR of 4, cSDR of 3 of 4 songs" in (tmp_path / "test.log").read_text()
 
 
 @pytest.mark.parametrize(("width", "cell"), [(120, "−0.50 / 2.25"), (80, "−0.5 / 2.2")])

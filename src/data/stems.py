@@ -72,7 +72,7 @@ class Stems:
             audio = _read_exactly(path, start, stop - start)
         else:
             audio = self._read_resampled(track, path, start, stop)
-        return F.pad(audio, (0, length - audio.shape[-1]))
+        return F.pad(audio, (0, length - audio.shape[-1]))  # a copy, also where nothing is added
 
     def _read_resampled(self, track: Track, path: Path, start: int, stop: int) -> Tensor:
         """What the crop would be if the whole file were resampled.
@@ -96,7 +96,7 @@ class Stems:
 
 
 def _as_float(audio: Tensor) -> Tensor:
-    return audio.float() / _INT16_SCALE if audio.dtype == torch.int16 else audio.clone()
+    return audio.float() / _INT16_SCALE if audio.dtype == torch.int16 else audio
 
 
 def _read_exactly(path: Path, start: int, frames: int) -> Tensor:

@@ -10,6 +10,7 @@ from model.modules.band_sequence import AttentionConfig, BandSequence, TACConfig
 from model.modules.band_split import BandSplit
 from model.modules.bands import BandTable
 from model.modules.mask_estimation import MaskEstimation
+from model.modules.normalisation import EPS
 
 
 class BandSplitRNN(nn.Module):
@@ -23,12 +24,18 @@ class BandSplitRNN(nn.Module):
         rnn: "lstm" or "gru".
         rnn_factor: hidden size of each RNN direction over N.
         dropout: probability before the fully connected layers of the sequence model.
-        mask: arguments of :class:`MaskEstimation` (hidden_factor, hidden_layers).
+        mask: arguments of :class:`MaskEstimation` (hidden_factor, hidden_layers, frames_last).
         tac: arguments of :class:`TACConfig`, or None.
         attention: arguments of :class:`AttentionConfig`, or None.
+        norm_groups: "one" or "features" before each RNN (:class:`BandSequence`).
+        norm_eps: of all normalisations.
+        joint_channels: C that enter each band together; 1: the channels are processed independently.
+        fixed_frames: T, where gains and offsets belong to single frames; None: any T.
+        standardised: whether the spectrogram is standardised over channels, bins and frames before, restored after.
 
     Shapes:
-        (B, C, F, T) complex → (B, S, C, F, T) complex, any C and T; without TAC no channel sees another.
+        (B, C, F, T) complex → (B, S, C, F, T) complex, any T unless it is fixed, and any C that ``joint_channels``
+        divides; without TAC no independent channel sees another.
     """
 
     def __init__(
@@ -43,10 +50,16 @@ class BandSplitRNN(nn.Module):
         mask: dict[str, Any] | None = None,
         tac: dict[str, Any] | None = None,
         attention: dict[str, Any] | None = None,
+        norm_groups: str = "one",
+        norm_eps: float = EPS,
+        joint_channels: int = 1,
+        fixed_frames: int | None = None,
+        standardised: bool = False,
     ) -> None:
         super().__init__()
-        table = BandTable(widths)
-        self.split = BandSplit(table, features)
+        table, values_per_bin = BandTable(widths), 2 * joint_channels
+        self.joint_channels, self.fixed_frames, self.standardised = joint_channels, fixed_frames, standardised
+        self.split = BandSplit(table, features, values_per_bin, fixed_frames, norm_eps)
         self.sequence = nn.ModuleList(
             BandSequence(
                 features,
@@ -56,17 +69,54 @@ class BandSplitRNN(nn.Module):
                 dropout,
                 None if tac is None else TACConfig(**tac),
                 None if attention is None else AttentionConfig(**attention),
+                norm_groups,
+                norm_eps,
             )
             for _ in range(repeats)
         )
-        self.mask = MaskEstimation(table, features, targets, **(mask or {}))
+        self.mask = MaskEstimation(
+            table,
+            features,
+            targets,
+            values_per_bin=values_per_bin,
+            frames=fixed_frames,
+            eps=norm_eps,
+            **(mask or {}),
+        )
 
     def forward(self, mixture: Tensor) -> Tensor:
         batch, channels = mixture.shape[:2]
-        frames_first = mixture.flatten(0, 1).permute(2, 0, 1).contiguous()  # (T, B·C, F)
-        x = self.split(torch.view_as_real(frames_first)).float()  # the residual stream stays exact under autocast
+        if self.fixed_frames is not None and mixture.shape[-1] != self.fixed_frames:
+            raise ValueError(f"`mixture` has {mixture.shape[-1]} frames: this network takes {self.fixed_frames} only")
+        mean, scale = statistics(mixture) if self.standardised else (0.0, None)
+        normal = mixture if scale is None else (mixture - mean) / (scale + 1e-5)
+        rows = normal.unflatten(1, (-1, self.joint_channels)).permute(4, 0, 1, 3, 2).flatten(1, 2)
+        rows = rows.contiguous()  # (T, M, F, joint channels)
+        mask = self.estimate_mask(torch.view_as_real(rows).flatten(3), channels)
+        estimates = (
+            torch.view_as_complex(mask.unflatten(4, (-1, 2)).contiguous()) * rows
+        )  # (S, T, M, F, joint channels)
+        estimates = estimates.unflatten(2, (batch, -1)).permute(2, 0, 3, 5, 4, 1).flatten(2, 3)
+        return estimates if scale is None else estimates * scale.unsqueeze(1) + mean.unsqueeze(1)
+
+    def estimate_mask(self, values: Tensor, channels: int) -> Tensor:
+        """The real part of the work.
+
+        Args:
+            values: (T, M, F, P) real, with P the real and imaginary part of every channel of a row.
+            channels: C of an item.
+
+        Returns:
+            The mask (S, T, M, F, P) in single precision.
+        """
+        x = self.split(values).float()  # the residual stream stays exact under autocast
         for module in self.sequence:
-            x = module(x, channels)
-        mask = torch.view_as_complex(self.mask(x).float())
-        estimates = mask * frames_first  # (S, T, B·C, F)
-        return estimates.unflatten(2, (batch, channels)).permute(2, 0, 3, 4, 1)
+            x = module(x, channels // self.joint_channels)
+        return self.mask(x).float()
+
+
+def statistics(spectrum: Tensor) -> tuple[Tensor, Tensor]:
+    """The complex mean and the (unbiased) standard deviation of each item (B, C, F, T) → (B, 1, 1, 1) each."""
+    mean = spectrum.mean((1, 2, 3), keepdim=True)
+    power = torch.view_as_real(spectrum - mean).square().sum((1, 2, 3, 4))[:, None, None, None]
+    return mean, torch.sqrt(power / (spectrum[0].numel() - 1))

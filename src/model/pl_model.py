@@ -50,7 +50,7 @@ class SeparationModule(pl.LightningModule):
         self.log_dict({f"train/{name}": value for name, value in losses.items()})
         return loss
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Tensor]:
         mixture, targets = batch["mixture"][0], batch["targets"][0]
         estimates = self._separate(mixture)
         scores = {
@@ -59,6 +59,7 @@ class SeparationModule(pl.LightningModule):
         }
         self.log_dict({f"val/usdr_{name}": score for name, score in scores.items()}, batch_size=1, sync_dist=True)
         self.log("val/usdr", sum(scores.values()) / len(scores), prog_bar=True, batch_size=1, sync_dist=True)
+        return estimates
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self._optimizer(self.network.parameters())
@@ -85,3 +86,22 @@ def separation_loss(network: SeparationNetwork, mixture: Tensor, targets: Tensor
         "loss_imaginary": F.l1_loss(estimated.imag, true.imag),
         "loss_waveform": F.l1_loss(waveforms, targets),
     }
+
+
+def scaled_learning_rate(lr: float, global_batch: int, rule: str, reference_batch_size: int) -> float:
+    """The learning rate for another global batch than the one that it was found for.
+
+    Args:
+        lr: at the reference.
+        global_batch: crops in one optimiser step, over all processes.
+        rule: "none", "linear" (Goyal et al. 2017, arXiv 1706.02677) or "sqrt" (Malladi et al. 2022, for Adam).
+        reference_batch_size: the global batch that ``lr`` is for.
+
+    >>> scaled_learning_rate(1e-3, 4, "sqrt", 16)
+    0.0005
+    """
+    ratio = global_batch / reference_batch_size
+    factors = {"none": 1.0, "linear": ratio, "sqrt": ratio**0.5}
+    if rule not in factors:
+        raise UserError(f"`learning_rate.rule` (={rule!r}) must be one of {sorted(factors)}")
+    return lr * factors[rule]

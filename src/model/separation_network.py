@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.bandsplitrnn import BandSplitRNN
@@ -35,22 +36,46 @@ class SeparationNetwork(nn.Module):
         self.sample_rate_hz = sample_rate_hz
         self.spectrogram = spectrogram
         self.bandsplitrnn = bandsplitrnn
-        self.window_samples: int | None = None
+        frames = getattr(bandsplitrnn, "fixed_frames", None)
+        self.window_samples: int | None = None if frames is None else (frames - 1) * spectrogram.hop_samples
 
     def forward(self, mixture: Tensor) -> Tensor:
-        return self.spectrogram.inverse(self.estimate_spectra(mixture), mixture.shape[-1])
+        length = mixture.shape[-1]
+        spectra = self.estimate_spectra(self.padded(mixture))
+        return self.spectrogram.inverse(spectra, self.window_samples or length)[..., :length]
+
+    def padded(self, mixture: Tensor) -> Tensor:
+        """Silence behind a mixture that is shorter than the only window that the network accepts.
+
+        Raises:
+            ValueError: it is longer.
+        """
+        if self.window_samples is None:
+            return mixture
+        missing = self.window_samples - mixture.shape[-1]
+        if missing < 0:
+            raise ValueError(f"`mixture` has {mixture.shape[-1]} samples: this network takes {self.window_samples}")
+        return F.pad(mixture, (0, missing))
 
     def estimate_spectra(self, mixture: Tensor) -> Tensor:
         """(B, C, L) → the targets' spectrograms (B, S, C, F, T), which the training loss also compares."""
-        return self.bandsplitrnn(self.spectrogram(mixture))
+        return self.separate_spectrum(self.spectrogram(mixture))
+
+    def separate_spectrum(self, spectrum: Tensor) -> Tensor:
+        """(B, C, F, T) → (B, S, C, F, T); a network of joint channels hears one channel as that many equal ones."""
+        joint = getattr(self.bandsplitrnn, "joint_channels", 1)
+        if spectrum.shape[1] == 1 < joint:
+            return self.bandsplitrnn(spectrum.expand(-1, joint, -1, -1)).mean(2, keepdim=True)
+        return self.bandsplitrnn(spectrum)
 
 
 def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
     """Build the network that a model's ``hparams.yaml`` describes, with fresh weights.
 
     Args:
-        hparams: ``targets`` (names), ``bands_hz`` (rows up_to, width), ``featurizer`` (n_fft, hop_samples,
-            sample_rate_hz) and ``model`` (arguments of :class:`BandSplitRNN`, and ``band_edges``).
+        hparams: ``targets`` (names), ``bands_hz`` (rows up_to, width) or ``bands_bins`` (each band's width),
+            ``featurizer`` (n_fft, hop_samples, sample_rate_hz) and ``model`` (arguments of :class:`BandSplitRNN`,
+            and ``band_edges``, which says how ``bands_hz`` become bins).
 
     Raises:
         UserError: a setting is missing, unknown or impossible.
@@ -59,9 +84,11 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
         featurizer, model = dict(hparams["featurizer"]), dict(hparams["model"])
         targets, sample_rate_hz = list(hparams["targets"]), int(featurizer.pop("sample_rate_hz"))
         spectrogram = Spectrogram(**featurizer)
-        widths = band_widths_bins(
-            hparams["bands_hz"], spectrogram.n_fft, sample_rate_hz, model.pop("band_edges", "nominal")
-        )
+        edges, widths = model.pop("band_edges", "nominal"), hparams.get("bands_bins")
+        if widths is None:
+            widths = band_widths_bins(hparams["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
+        if sum(widths) != spectrogram.bins:
+            raise ValueError(f"`bands_bins` add up to {sum(widths)} bins instead of {spectrogram.bins}")
         bandsplitrnn = BandSplitRNN(widths, len(targets), **model)
     except KeyError as error:
         raise UserError(f"the model's settings lack {error}") from error

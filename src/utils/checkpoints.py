@@ -2,11 +2,12 @@
 
 ``{folder}/hparams.yaml`` describes the network; its weights are ``weights.safetensors`` (a saved model) or Lightning's
 files in ``weights/`` (a training run), of which the best by validation uSDR is taken, named ``…-usdr={value}.ckpt``.
+Checkpoints of other implementations lie as they were published (``bsrnn-opt/{vocals,bass,…}.ckpt``), and a folder of
+models is one model of all their targets; which layout a file has is for :mod:`model.layouts` to recognise.
 """
 
-import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +19,84 @@ from torch import Tensor
 
 from utils.errors import UserError, one_line
 from utils.paths import SAVED_MODELS_DIR, atomic_path
+from utils.safe_pickle import load_safely
 
 HPARAMS_NAME = "hparams.yaml"
 WEIGHTS_NAME = "weights.safetensors"
 RUN_WEIGHTS_DIR = "weights"
 LAST_NAME = "last.ckpt"
 NETWORK_PREFIX = "network."
+DOWNLOADS_DIR = SAVED_MODELS_DIR / "downloads"
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
 _USDR = re.compile(r"usdr=(-?\d+(?:\.\d+)?)")
 
 
 def locate_model(path: Path) -> tuple[Path, Path]:
     """The folder with ``hparams.yaml`` and the weights file that a path means.
 
-    Args:
-        path: a saved model's or a run's folder, a weights file in one, or the name of a shipped model.
+    Returns:
+        Folder and file; for several networks that are one model, their folder twice.
 
     Raises:
         UserError: there is no model.
     """
-    named = SAVED_MODELS_DIR / path
-    if not path.exists() and named.is_dir():
-        path = named
-    if not path.exists():
-        raise UserError(f"no model at `{path}`: give a run's folder, a checkpoint in it, or one of {shipped_models()}")
+    networks = locate_networks(path)
+    if len(networks) == 1:
+        return networks[0]
+    folder = _existing(path)
+    return folder, folder
+
+
+def locate_networks(path: Path) -> list[tuple[Path, Path]]:
+    """The folder and the weights file of every network of a model: one, or one per target.
+
+    Args:
+        path: a saved model's or a run's folder, a weights file in one, a folder of published checkpoints, a folder of
+            such folders, or the name of a shipped or downloaded model.
+
+    Raises:
+        UserError: there is no model.
+    """
+    path = _existing(path)
     if path.is_file():
         folder = path.parent.parent if path.parent.name == RUN_WEIGHTS_DIR else path.parent
-        return folder, path
-    saved = path / WEIGHTS_NAME
-    return path, saved if saved.is_file() else best_checkpoint(path)
+        return [(folder, path)]
+    if own := _own_weights(path):
+        return [(path, own)]
+    if published := _weights_in(path):
+        return [(path, file) for file in published]
+    inner = [(folder, _own_weights(folder)) for folder in sorted(path.iterdir()) if (folder / HPARAMS_NAME).is_file()]
+    networks = [(folder, file) for folder, own in inner for file in ([own] if own else _weights_in(folder))]
+    if not networks:
+        raise UserError(
+            f"`{path}` holds no weights: neither {WEIGHTS_NAME} nor {RUN_WEIGHTS_DIR}/*.ckpt nor published checkpoints"
+        )
+    return networks
+
+
+def _existing(path: Path) -> Path:
+    for candidate in (path, SAVED_MODELS_DIR / path, DOWNLOADS_DIR / path):
+        if candidate.exists():
+            return candidate
+    raise UserError(f"no model at `{path}`: give a run's folder, a checkpoint in it, or one of {shipped_models()}")
+
+
+def _own_weights(folder: Path) -> Path | None:
+    """The weights of a saved model or of a run, where the folder is one."""
+    saved = folder / WEIGHTS_NAME
+    if saved.is_file():
+        return saved
+    return best_checkpoint(folder) if (folder / RUN_WEIGHTS_DIR).is_dir() else None
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
 
 
 def shipped_models() -> list[str]:
-    """Names of the models in ``saved_models/``."""
-    return sorted(file.parent.name for file in SAVED_MODELS_DIR.glob(f"*/{HPARAMS_NAME}"))
+    """Names of the models in ``saved_models/``, the downloaded ones included."""
+    shipped = [file.parent.name for file in SAVED_MODELS_DIR.glob(f"*/{HPARAMS_NAME}")]
+    return sorted(shipped + [folder.name for folder in DOWNLOADS_DIR.glob("[!.]*") if folder.is_dir()])
 
 
 def best_checkpoint(run_dir: Path) -> Path:
@@ -90,25 +136,39 @@ def write_hparams(folder: Path, hparams: Mapping[str, Any]) -> None:
         temporary.write_text(yaml.safe_dump(dict(hparams), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
+def read_content(file: Path) -> dict[str, Any]:
+    """Read what a weights file holds, as it is: a ``.safetensors`` file's tensors, or a pickle's plain content.
+
+    Raises:
+        UserError: the file is damaged, holds more than plain data and tensors, or is no mapping.
+    """
+    if file.suffix != ".safetensors":
+        content = load_safely(file)
+    else:
+        try:
+            content = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"cannot read the weights `{file}`: {one_line(error)[:300]}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"cannot read the weights `{file}`: it holds a {type(content).__name__}, no state dict")
+    return content
+
+
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Read the network's weights from a ``.safetensors`` file or a Lightning checkpoint of this project, in float32.
+    """Read the network's weights from this project's own file, in float32.
 
     Raises:
         UserError: the file is damaged, or holds more than plain data and tensors.
     """
-    try:
-        if file.suffix == ".safetensors":
-            weights = load_file(file)
-        else:
-            content = torch.load(file, map_location="cpu", weights_only=True)
-            weights = {
-                key.removeprefix(NETWORK_PREFIX): value
-                for key, value in content["state_dict"].items()
-                if key.startswith(NETWORK_PREFIX)
-            }
-    except (OSError, SafetensorError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise UserError(f"cannot read the weights `{file}`: {one_line(error)[:300]}") from error
-    return {key: value.float() for key, value in weights.items()}
+    content = read_content(file)
+    state_dict = content.get("state_dict")
+    if not isinstance(state_dict, Mapping):
+        return {key: value.float() for key, value in content.items()}
+    return {
+        key.removeprefix(NETWORK_PREFIX): value.float()
+        for key, value in state_dict.items()
+        if key.startswith(NETWORK_PREFIX)
+    }
 
 
 def write_weights(file: Path, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> None:
@@ -124,17 +184,26 @@ def load_strictly(network: torch.nn.Module, weights: Mapping[str, Tensor], file:
         UserError: it lists what is missing, left over or of another shape.
     """
     own = network.state_dict()
-    missing, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     shapes = [
         f"{key} {tuple(weights[key].shape)} instead of {tuple(own[key].shape)}"
         for key in sorted(own.keys() & weights.keys())
         if own[key].shape != weights[key].shape
     ]
+    check_keys(weights.keys(), own.keys(), file, shapes)
+    network.load_state_dict(dict(weights))
+
+
+def check_keys(keys: Collection[str], expected: Collection[str], file: Path, shapes: Sequence[str] = ()) -> None:
+    """Refuse weights whose keys are not those that their network has.
+
+    Raises:
+        UserError: it lists what is missing, left over or (``shapes``) of another shape.
+    """
+    missing, extra = sorted(set(expected) - set(keys)), sorted(set(keys) - set(expected))
     problems = [
-        f"{len(keys)} {kind}: {', '.join(keys[:20])}{' …' if len(keys) > 20 else ''}"
-        for kind, keys in (("missing", missing), ("left over", extra), ("of another shape", shapes))
-        if keys
+        f"{len(names)} {kind}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
+        for kind, names in (("missing", missing), ("left over", extra), ("of another shape", shapes))
+        if names
     ]
     if problems:
-        raise UserError(f"the weights `{file}` do not fit the network of its {HPARAMS_NAME}: {'; '.join(problems)}")
-    network.load_state_dict(dict(weights))
+        raise UserError(f"the weights `{file}` do not fit the network of its settings: {'; '.join(problems)}")

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.modules.normalisation import group_norm
+from model.modules.normalisation import EPS, group_norm
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class BandSequence(nn.Module):
         dropout: probability before each RNN's fully connected layer.
         tac: across the channels, or None.
         attention: over the frames, or None.
+        norm_groups: "one", or "features": each feature is normalised by itself before an RNN.
+        eps: of the normalisations.
 
     Shapes:
         (K, T, M, N) → (K, T, M, N), M = B · C with the channels of one item side by side.
@@ -60,12 +62,14 @@ class BandSequence(nn.Module):
         dropout: float = 0.0,
         tac: TACConfig | None = None,
         attention: AttentionConfig | None = None,
+        norm_groups: str = "one",
+        eps: float = EPS,
     ) -> None:
         super().__init__()
-        self.time = ResidualRNN(features, rnn_factor * features, rnn, dropout)
-        self.band = ResidualRNN(features, rnn_factor * features, rnn, dropout)
+        self.time = ResidualRNN(features, rnn_factor * features, rnn, dropout, norm_groups, eps)
+        self.band = ResidualRNN(features, rnn_factor * features, rnn, dropout, norm_groups, eps)
         self.tac = TAC(features, tac) if tac else None
-        self.attention = FrameAttention(features, bands, attention) if attention else None
+        self.attention = FrameAttention(features, bands, attention, eps) if attention else None
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         x = self.time(x.transpose(0, 1)).transpose(0, 1)
@@ -78,14 +82,21 @@ class BandSequence(nn.Module):
 class ResidualRNN(nn.Module):
     """Group normalisation → bidirectional RNN along the first axis → fully connected layer → residual connection.
 
-    The statistics are those of each sequence: over its steps and features (the paper's group norm).
+    The statistics are those of each sequence: over its steps and features (the paper's group norm), or over its steps
+    alone with ``norm_groups="features"``.
 
     Shapes:
         (steps, A, M, N) → (steps, A, M, N).
     """
 
-    def __init__(self, features: int, hidden: int, rnn: str, dropout: float) -> None:
+    def __init__(
+        self, features: int, hidden: int, rnn: str, dropout: float, norm_groups: str = "one", eps: float = EPS
+    ) -> None:
         super().__init__()
+        statistics = {"one": (0, 3), "features": (0,)}
+        if norm_groups not in statistics:
+            raise ValueError(f"`norm_groups` (={norm_groups!r}) must be one of {sorted(statistics)}")
+        self.statistics_dims, self.eps = statistics[norm_groups], eps
         kinds = {"lstm": nn.LSTM, "gru": nn.GRU}
         if rnn not in kinds:
             raise ValueError(f"`rnn` (={rnn!r}) must be one of {sorted(kinds)}")
@@ -95,7 +106,7 @@ class ResidualRNN(nn.Module):
         self.fc = nn.Linear(2 * hidden, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        normalised = group_norm(x, (0, 3), self.norm.weight, self.norm.bias)
+        normalised = group_norm(x, self.statistics_dims, self.norm.weight, self.norm.bias, self.eps)
         hidden, _ = self.rnn(normalised.flatten(1, 2))
         return x + self.fc(self.dropout(hidden)).unflatten(1, x.shape[1:3])
 
@@ -131,15 +142,15 @@ class FrameAttention(nn.Module):
         (K, T, M, N) → the same.
     """
 
-    def __init__(self, features: int, bands: int, config: AttentionConfig) -> None:
+    def __init__(self, features: int, bands: int, config: AttentionConfig, eps: float = EPS) -> None:
         super().__init__()
         if features % config.heads:
             raise ValueError(f"`features` (={features}) must be divisible by `attention.heads` (={config.heads})")
         self.heads = config.heads
-        self.query = HeadProjection(features, config.width, config.heads, bands)
-        self.key = HeadProjection(features, config.width, config.heads, bands)
-        self.value = HeadProjection(features, features // config.heads, config.heads, bands)
-        self.out = HeadProjection(features, features, 1, bands)
+        self.query = HeadProjection(features, config.width, config.heads, bands, eps)
+        self.key = HeadProjection(features, config.width, config.heads, bands, eps)
+        self.value = HeadProjection(features, features // config.heads, config.heads, bands, eps)
+        self.out = HeadProjection(features, features, 1, bands, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         queries, keys, values = (  # (M, heads, T, K · width): a frame's bands are one vector
@@ -157,8 +168,9 @@ class HeadProjection(nn.Module):
         (K, T, M, N) → (K, T, M, heads, width).
     """
 
-    def __init__(self, features: int, width: int, heads: int, bands: int) -> None:
+    def __init__(self, features: int, width: int, heads: int, bands: int, eps: float = EPS) -> None:
         super().__init__()
+        self.eps = eps
         self.linear = nn.Linear(features, heads * width)
         self.slope = nn.Parameter(torch.full((heads, 1), 0.25))
         self.norm_weight = nn.Parameter(torch.ones(bands, heads, width))
@@ -169,4 +181,4 @@ class HeadProjection(nn.Module):
         x = self.linear(x).unflatten(-1, (heads, width))
         x = torch.where(x >= 0, x, x * self.slope)
         weight, bias = (p.unsqueeze(1).unsqueeze(1) for p in (self.norm_weight, self.norm_bias))
-        return group_norm(x, (0, 4), weight, bias)
+        return group_norm(x, (0, 4), weight, bias, self.eps)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.modules.bands import BandTable
-from model.modules.normalisation import standardise
+from model.modules.normalisation import EPS, standardise
 
 
 class BandSplit(nn.Module):
@@ -19,16 +19,20 @@ class BandSplit(nn.Module):
         table: the bands.
         features: N.
         values_per_bin: P real values that a bin holds: real and imaginary part of every channel that enters.
+        frames: the number of frames T that has its own gain and offset each; None: any T, with one for all frames.
+        eps: of the normalisation.
 
     Shapes:
         (T, M, F, P) → (K, T, M, N), with M = batch · channels that are processed independently.
     """
 
-    def __init__(self, table: BandTable, features: int, values_per_bin: int = 2) -> None:
+    def __init__(
+        self, table: BandTable, features: int, values_per_bin: int = 2, frames: int | None = None, eps: float = EPS
+    ) -> None:
         super().__init__()
-        self.table = table
+        self.table, self.eps = table, eps
         self.projections = nn.ModuleList(
-            NormalisedLinear(len(group.bands), group.width * values_per_bin, features) for group in table.groups
+            NormalisedLinear(len(group.bands), group.width * values_per_bin, features, frames) for group in table.groups
         )
 
     def forward(self, spectrum: Tensor) -> Tensor:
@@ -36,7 +40,7 @@ class BandSplit(nn.Module):
         parts = self.table.split(spectrum.flatten(0, 1))
         return self.table.join_bands(
             [
-                project(standardise(part.unflatten(1, (frames, rows)), dims=(1, 3)))
+                project(standardise(part.unflatten(1, (frames, rows)), dims=(1, 3), eps=self.eps))
                 for project, part in zip(self.projections, parts, strict=True)
             ]
         )
@@ -45,17 +49,24 @@ class BandSplit(nn.Module):
 class NormalisedLinear(nn.Module):
     """A normalisation's affine map and a linear layer for each of G bands, folded into one batched product.
 
+    With ``frames`` every frame has an affine map of its own (a layer norm over frames and features, as older public
+    checkpoints have it), which nothing can fold, and T must be ``frames``.
+
     Shapes:
         (G, T, M, inputs) standardised → (G, T, M, outputs).
     """
 
-    def __init__(self, bands: int, inputs: int, outputs: int) -> None:
+    def __init__(self, bands: int, inputs: int, outputs: int, frames: int | None = None) -> None:
         super().__init__()
-        self.norm_weight = nn.Parameter(torch.ones(bands, inputs))
-        self.norm_bias = nn.Parameter(torch.zeros(bands, inputs))
+        shape = (bands, inputs) if frames is None else (bands, frames, inputs)
+        self.norm_weight = nn.Parameter(torch.ones(shape))
+        self.norm_bias = nn.Parameter(torch.zeros(shape))
         self.linear = BandLinear(bands, inputs, outputs)
 
     def forward(self, standardised: Tensor) -> Tensor:
+        if self.norm_weight.ndim == 3:
+            gain, offset = self.norm_weight.unsqueeze(2), self.norm_bias.unsqueeze(2)
+            return self.linear(torch.addcmul(offset, standardised, gain))
         weight = self.linear.weight * self.norm_weight.unsqueeze(1)
         bias = torch.baddbmm(self.linear.bias.unsqueeze(2), self.linear.weight, self.norm_bias.unsqueeze(2))
         return band_linear(standardised, weight, bias.squeeze(2))

@@ -69,13 +69,13 @@ class BandGroup:
 
 
 class BandTable(nn.Module):
-    """The split of F bins into K bands, grouped by width. Holds index buffers only, no parameters.
+    r"""The split of F bins into K bands, grouped by width. Holds index buffers only, no parameters.
 
     Args:
         widths: each band's width in bins, low to high.
 
     Attributes:
-        groups: the :class:`BandGroup`\\ s; their concatenation holds each band once.
+        groups: the :class:`BandGroup`\ s; their concatenation holds each band once.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -93,9 +93,7 @@ class BandTable(nn.Module):
         self._register("band_order", [k for group in self.groups for k in group.bands])
         self._register("bin_order", [f for group in self.groups for f in group.bins])
         for i, group in enumerate(self.groups):
-            self.register_buffer(
-                f"bins_{i}", None if group.contiguous else torch.tensor(group.bins), persistent=False
-            )
+            self.register_buffer(f"bins_{i}", None if group.contiguous else torch.tensor(group.bins), persistent=False)
 
     def _register(self, name: str, order: list[int]) -> None:
         """Keep the inverse of a permutation, or nothing where it is the identity."""

@@ -1,11 +1,11 @@
-"""Audio files in and out: soundfile reads and writes, torchaudio resamples."""
+"""A whole file, or a piece of one, at once: what training and evaluation read. Only what soundfile can seek in."""
 
+import os
 from pathlib import Path
 
 import soundfile
 import torch
 from torch import Tensor
-from torchaudio.functional import resample as _resample
 
 from utils.errors import UserError
 from utils.paths import atomic_path
@@ -21,7 +21,7 @@ def read_audio(path: Path, start: int = 0, frames: int = -1) -> tuple[Tensor, in
         UserError: the file is missing or cannot be decoded.
     """
     try:
-        samples, sample_rate_hz = soundfile.read(str(path), frames, start, dtype="float32", always_2d=True)
+        samples, sample_rate_hz = soundfile.read(os.fsencode(path), frames, start, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise UserError(f"cannot read `{path}`: {error}") from error
     return torch.from_numpy(samples.T.copy()), sample_rate_hz
@@ -31,8 +31,3 @@ def write_audio(path: Path, waveform: Tensor, sample_rate_hz: int, subtype: str 
     """Write a waveform (C, L) to ``path`` at once and atomically; ``subtype`` as soundfile names it."""
     with atomic_path(path) as temporary:
         soundfile.write(str(temporary), waveform.detach().cpu().numpy().T, sample_rate_hz, subtype=subtype)
-
-
-def resample(waveform: Tensor, from_hz: int, to_hz: int) -> Tensor:
-    """Resample (…, L) to (…, ceil(L · to / from)), band-limited (Hann-windowed sinc, torchaudio's)."""
-    return waveform if from_hz == to_hz else _resample(waveform, from_hz, to_hz)

@@ -1,0 +1,1 @@
+"""Song files → stem files: what ``inference.py`` does around the Separator."""

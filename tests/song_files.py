@@ -1,0 +1,75 @@
+"""Songs, and models that need no training, for the tests of inference."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from model.separation_network import build_network
+from separator import AudioParams, Separator
+from utils.checkpoints import WEIGHTS_NAME, write_hparams, write_weights
+
+TARGETS = ("vocals", "drums", "bass", "other")
+TINY_HPARAMS = {
+    "targets": list(TARGETS),
+    "bands_hz": [[4000, 1000], [20000, 4000]],
+    "featurizer": {"n_fft": 512, "hop_samples": 256, "sample_rate_hz": 44100},
+    "model": {"features": 4, "repeats": 1},
+    "audio_params": {"window_seconds": 0.5, "hop_seconds": 0.25, "batch_size": 4, "fade": "triangle"},
+}
+
+
+def write_tiny_model(folder: Path) -> Path:
+    """A model's folder with random weights."""
+    torch.manual_seed(0)
+    write_hparams(folder, TINY_HPARAMS)
+    write_weights(folder / WEIGHTS_NAME, build_network(TINY_HPARAMS).state_dict())
+    return folder
+
+
+def share_separator(shares: dict[str, float], **params: float) -> Separator:
+    """Each target is a fixed share of the mixture: what comes out is known to the sample."""
+    gains = torch.tensor(list(shares.values()))[:, None, None]
+    settings = AudioParams(**{"window_seconds": 0.3, "hop_seconds": 0.2, **params})
+    return Separator(lambda mixture: gains * mixture.unsqueeze(1), shares, 44100, settings)
+
+
+def noise(samples: int, channels: int = 2, peak: float = 0.5, seed: int = 0) -> Tensor:
+    """(C, L) uniform in ±peak, one sample at the peak."""
+    waveform = (torch.rand(channels, samples, generator=torch.Generator().manual_seed(seed)) * 2 - 1) * peak
+    waveform[:, samples // 2] = peak
+    return waveform
+
+
+def music(samples: int, sample_rate_hz: int = 44100, channels: int = 2) -> Tensor:
+    """(C, L) of tones below 3 kHz that swell and fade: what a lossy encoder keeps."""
+    seconds = torch.arange(samples, dtype=torch.float64) / sample_rate_hz
+    parts = [torch.sin(2 * torch.pi * hz * seconds) * torch.sin(2 * torch.pi * (hz / 300) * seconds) for hz in TONES_HZ]
+    return (0.1 * sum(parts)).float().expand(channels, -1).clone()
+
+
+TONES_HZ = (220, 554, 1318, 2960)
+
+
+def write_song(path: Path, waveform: Tensor, sample_rate_hz: int = 44100, subtype: str | None = "FLOAT") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        kind = path.suffix[1:].upper()
+        soundfile.write(file, waveform.numpy().T, sample_rate_hz, subtype=subtype, format=kind)
+    return path
+
+
+def read(path: Path) -> np.ndarray:
+    """(C, L) in float64."""
+    return soundfile.read(path, always_2d=True)[0].T
+
+
+def snr_db(reference: np.ndarray | Tensor, estimate: np.ndarray | Tensor) -> float:
+    reference, estimate = np.asarray(reference, float), np.asarray(estimate, float)
+    return 10 * np.log10((reference**2).sum() / ((reference - estimate) ** 2).sum())
+
+
+Run = Callable[..., tuple[int, str, str]]

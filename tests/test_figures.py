@@ -1,0 +1,186 @@
+"""The pictures tell the truth: tones stand where they sound, levels are levels, bands tile, names do not overlap."""
+
+import struct
+from itertools import combinations, pairwise
+
+import pytest
+import torch
+import yaml
+
+import make_images
+from example.compose import SAMPLE_RATE_HZ
+from utils.figures import dataset
+from utils.figures.architecture import architecture
+from utils.figures.bands import band_edges_hz
+from utils.figures.methods import place_labels, read_methods
+from utils.figures.sound import mel_rows, spectrogram_db, spectrograms, spectrum_db, spectrums, waveforms
+from utils.figures.style import COLORS, new_figure, save
+from utils.paths import CONF_DIR, PROJECT_DIR
+
+CSV = PROJECT_DIR / "images" / "source_separation_methods.csv"
+TARGETS = ("vocals", "drums", "bass", "other", "all")
+BAND_COUNTS = {"vocals": 41, "drums": 55, "bass": 30, "other": 41, "all": 57}
+
+
+def tone(frequency_hz, seconds=1.0, amplitude=1.0):
+    time = torch.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    return amplitude * torch.sin(2 * torch.pi * frequency_hz * time).expand(2, -1)
+
+
+def bands_hz(target):
+    return yaml.safe_load((CONF_DIR / "target" / f"{target}.yaml").read_text(encoding="utf-8"))["bands_hz"]
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    generator = torch.Generator().manual_seed(0)
+    stems = {name: 0.1 * torch.randn(2, SAMPLE_RATE_HZ // 2, generator=generator) for name in TARGETS[:4]}
+    return {"mixture": sum(stems.values()), **stems}
+
+
+@pytest.mark.parametrize("frequency_hz", [50, 1000, 16_000])
+@pytest.mark.parametrize(("amplitude", "expected_db"), [(1.0, 0.0), (0.1, -20.0)])
+def test_spectrum_of_a_tone_peaks_at_its_frequency_with_its_level(frequency_hz, amplitude, expected_db):
+    frequencies_hz, level_db = spectrum_db(tone(frequency_hz, amplitude=amplitude), SAMPLE_RATE_HZ)
+    assert frequencies_hz[level_db.argmax()].item() == pytest.approx(frequency_hz, abs=1e-2)
+    assert level_db.max().item() == pytest.approx(expected_db, abs=0.05)
+
+
+def test_spectrum_of_something_shorter_than_its_window():
+    frequencies_hz, level_db = spectrum_db(tone(1000, seconds=0.15), SAMPLE_RATE_HZ)
+    assert frequencies_hz[level_db.argmax()].item() == pytest.approx(1000, abs=5)
+
+
+def test_spectrogram_has_0_db_at_the_loudest_spot_and_a_floor():
+    level_db = spectrogram_db(torch.cat([tone(1000, 0.5), tone(1000, 0.5, 0.1), torch.zeros(2, 22_050)], dim=1))
+    assert level_db.shape[0] == 1025
+    assert level_db.max() == 0
+    assert level_db.min() == -80
+    row = level_db[:, 20].argmax()
+    assert row.item() == pytest.approx(1000 / (SAMPLE_RATE_HZ / 2048), abs=0.5)
+    assert level_db[row, 64].item() == pytest.approx(-20, abs=0.1)
+    assert torch.all(spectrogram_db(torch.zeros(2, 9000)) == -80)
+
+
+def test_mel_rows_keep_the_loudest_and_its_place():
+    level_db = spectrogram_db(tone(1000)).numpy()
+    rows = mel_rows(level_db, SAMPLE_RATE_HZ, 300)
+    assert rows.shape == (300, level_db.shape[1])
+    assert rows.max() == 0
+    expected = torch.log1p(torch.tensor(1000 / 700)) / torch.log1p(torch.tensor(22_050 / 700)) * 300
+    assert rows[:, 40].argmax() == pytest.approx(expected.item(), abs=2)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_bands_tile_up_to_half_the_sample_rate(target):
+    edges_hz = band_edges_hz(bands_hz(target), SAMPLE_RATE_HZ)
+    assert edges_hz[0] == 0
+    assert edges_hz[-1] == 22_050
+    assert len(edges_hz) == BAND_COUNTS[target] + 1
+    assert all(low < high for low, high in pairwise(edges_hz))
+
+
+def test_band_levels_put_a_tone_into_its_band():
+    levels_db = dataset.band_levels_db(tone(525), SAMPLE_RATE_HZ, bands_hz("all"))
+    assert levels_db.shape == (57,)
+    assert levels_db.argmax() == 10  # 500 to 550 Hz
+    assert levels_db[10].item() == pytest.approx(0, abs=0.01)
+    assert (10 ** (levels_db / 10)).sum().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_loudness_is_that_of_the_standard():
+    """A stereo sine of 997 Hz at −23 dB full scale has −23 LUFS (EBU Tech 3341, case 1)."""
+    assert dataset.loudness_lufs(tone(997, 3, 10 ** (-23 / 20)), SAMPLE_RATE_HZ) == pytest.approx(-23, abs=0.1)
+    assert dataset.loudness_lufs(torch.zeros(2, 50_000), SAMPLE_RATE_HZ) == float("-inf")
+
+
+def test_silence_and_levels():
+    half = torch.cat([tone(1000), torch.zeros(2, SAMPLE_RATE_HZ)], dim=1)
+    assert dataset.silent_share(half, SAMPLE_RATE_HZ) == 0.5
+    assert dataset.levels_db(half, SAMPLE_RATE_HZ)[0].item() == pytest.approx(-3.01, abs=0.01)
+
+
+def test_correlation():
+    rows = torch.stack([tone(1000)[0], -2 * tone(1000)[0], tone(2000)[0], torch.zeros(SAMPLE_RATE_HZ)])
+    expected = torch.tensor([[1.0, -1, 0, 0], [-1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
+    assert torch.allclose(dataset.correlation(rows), expected, atol=1e-4)
+
+
+def test_methods_table_has_the_numbers_of_the_papers():
+    methods = {method.name: method for method in read_methods(CSV)}
+    assert len(methods) == 30
+    assert methods["BSRNN"].sdr_db == 8.24
+    assert methods["oBSRNN-SIMO"].sdr_db == 9.79
+    assert methods["Sparse HT Demucs ft"].sdr_db == 9.2
+    assert methods["UMXL"].extra_data
+    assert all(method.source for method in methods.values())
+
+
+def test_names_of_methods_do_not_overlap():
+    methods = read_methods(CSV)
+    _, (axis,) = new_figure(1, 12, 7.5)
+    axis.set(xlim=(2018, 2027), ylim=(2.7, 10.4))
+    names = place_labels(axis, methods)
+    assert len(names) == len(methods)
+    assert not any(one.overlaps(other) for one, other in combinations(names, 2))
+
+
+def test_no_room_for_names_is_an_error():
+    _, (axis,) = new_figure(1, 1, 1)
+    axis.set(xlim=(2018, 2027), ylim=(2.7, 10.4))
+    with pytest.raises(ValueError, match="no room for the name of"):
+        place_labels(axis, read_methods(CSV))
+
+
+@pytest.mark.parametrize("targets", [("vocals",), TARGETS[:4]])
+@pytest.mark.parametrize(
+    "extras", [{"tac": None, "attention": None}, {"tac": {"factor": 3}, "attention": {"heads": 2}}]
+)
+def test_architecture_names_the_sizes_of_its_settings(sounds, targets, extras):
+    hparams = {
+        "targets": list(targets),
+        "bands_hz": bands_hz("drums"),
+        "featurizer": {"n_fft": 2048, "hop_samples": 512, "sample_rate_hz": SAMPLE_RATE_HZ},
+        "model": {"features": 48, "repeats": 5, "rnn": "gru", "rnn_factor": 2}
+        | {"mask": {"hidden_factor": 4, "hidden_layers": 2}}
+        | extras,
+    }
+    words = " ".join(text.get_text() for text in architecture(hparams, sounds).axes[0].texts)
+    counts = f"S = {len(targets)} target"
+    for expected in ("K = 55 bands", "N = 48, 5 times", "F = 1025 bins", "BiGRU\n96", "tanh\n192", counts):
+        assert expected in words
+    assert ("TAC across channels and attention over frames" in words) == (extras["tac"] is not None)
+
+
+def test_make_images_writes_every_picture(sounds, tmp_path, monkeypatch):
+    stems = {name: sound.numpy() for name, sound in sounds.items() if name != "mixture"}
+    monkeypatch.setattr(make_images, "compose_song", lambda: stems)
+    monkeypatch.setattr("sys.argv", ["make_images.py", "-o", str(tmp_path)])
+    make_images.main()
+    names = ["architecture", "band_tables", "source_separation_methods", "spectrograms", "spectrums", "waveforms"]
+    assert sorted(path.stem for path in tmp_path.glob("*.png")) == names
+    assert all((PROJECT_DIR / "images" / f"{name}.png").is_file() for name in names)
+    assert struct.unpack(">II", (tmp_path / "architecture.png").read_bytes()[16:24]) == (1800, 990)
+
+
+def test_pictures_of_a_dataset_can_be_written(sounds, tmp_path):
+    tables = {target: bands_hz(target) for target in TARGETS[:4]}
+    levels = {name: [dataset.band_levels_db(sounds[name], SAMPLE_RATE_HZ, tables[name])] for name in tables}
+    figures = [
+        dataset.band_energies(levels, tables, SAMPLE_RATE_HZ),
+        dataset.per_song({"bass": [1.0, float("-inf")], "drums": []}, "x"),
+        dataset.correlations({"r": torch.eye(4), "again": torch.eye(4)}, TARGETS[:4]),
+    ]
+    for number, figure in enumerate(figures):
+        save(figure, tmp_path / f"{number}.png", dpi=50)
+        assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_silence_can_be_drawn():
+    silence = {"mixture": torch.zeros(2, 20_000), "bass": torch.zeros(2, 20_000)}
+    for draw in (waveforms, spectrums, spectrograms):
+        assert len(draw(silence, SAMPLE_RATE_HZ).axes) >= 2
+
+
+def test_each_source_has_a_colour_of_its_own():
+    assert len(set(COLORS.values())) == 5

@@ -1,0 +1,163 @@
+"""train.py as a user runs it: it learns, goes on after a kill, runs on two processes, and says what is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from data.index import index_path
+from utils.checkpoints import best_checkpoint, read_hparams, read_weights
+from utils.paths import SRC_DIR
+
+Run = subprocess.CompletedProcess[str]
+
+# A network and crops so small that a step takes milliseconds.
+TINY = [
+    "target=all",
+    "target.bands_hz=[[1000,200],[4000,1000],[16000,4000]]",
+    "model=bandsplitrnn_small",
+    "model.features=16",
+    "model.repeats=1",
+    "featurizer.hop_samples=1024",
+    "scheduler=step",
+    "augmentations=none",
+    "data.sad=false",
+    "data.preload=true",
+    "data.num_workers=0",
+    "data.crop_seconds=0.5",
+    "trainer.accelerator=cpu",
+    "trainer.log_every_n_steps=1",
+    "callbacks.listen.songs=1",
+]
+
+
+def scalars(run_dir: Path, tag: str) -> list[float]:
+    accumulator = EventAccumulator(str(run_dir / "tb_logs"))
+    accumulator.Reload()
+    return [event.value for event in accumulator.Scalars(tag)]
+
+
+@pytest.fixture
+def train(run_script: Callable[..., Run], comb_musdb: Path, tmp_path: Path) -> Callable[..., Run]:
+    def run(run_dir: Path, *overrides: str) -> Run:
+        return run_script("train", *TINY, f"data.roots=[{comb_musdb}]", f"hydra.run.dir={run_dir}", *overrides)
+
+    return run
+
+
+def test_learns_is_evaluated_and_separates(
+    train: Callable[..., Run], run_script: Callable[..., Run], comb_musdb: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "run"
+    done = train(
+        run_dir,
+        "data.samples_per_epoch=8",
+        "data.batch_size=2",
+        "trainer.max_epochs=8",
+        "optimizer.lr=1e-2",
+        "callbacks.ema.decay=0.5",
+    )
+    assert done.returncode == 0, done.stderr
+    usdr = scalars(run_dir, "val/usdr")
+    assert max(usdr) - usdr[0] > 5, usdr
+    log = (run_dir / "train.log").read_text()
+    assert "parameters" in log
+    assert "torch 2.11.0" in log
+    assert "commit " in log
+    weights = {file.name for file in (run_dir / "weights").iterdir()}
+    assert "last.ckpt" in weights
+    assert f"usdr={max(usdr):.3f}" in best_checkpoint(run_dir).name
+    tags = EventAccumulator(str(run_dir / "tb_logs"))
+    tags.Reload()
+    assert {"train/loss", "train/gradient_norm", "val/usdr_bass", "lr-Adam"} <= set(tags.Tags()["scalars"])
+    assert len(tags.Tags()["audio"]) == 9  # mixture, and truth and estimate of four targets
+    assert len(tags.Tags()["images"]) == 1
+
+    evaluated = run_script("evaluate", "-d", run_dir, "-i", comb_musdb, "--device", "cpu")
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert (run_dir / "test.log").is_file()
+
+    song = comb_musdb / "test" / sorted(os.listdir(comb_musdb / "test"))[0] / "mixture.wav"
+    separated = run_script("inference", "-i", song, "-o", tmp_path / "out", "-c", run_dir, "-d", "cpu")
+    assert separated.returncode == 0, separated.stderr
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        f"mixture_{target}.wav" for target in ("vocals", "drums", "bass", "other")
+    }
+
+
+RESUMABLE = [
+    "data.samples_per_epoch=12",
+    "data.batch_size=2",
+    "trainer.max_epochs=3",
+    "model.dropout=0.3",  # draws from the global random state in every step
+    "augmentations=paper",
+    "callbacks.last.every_n_train_steps=2",
+    "callbacks.listen.songs=0",
+    "data.max_valid_songs=1",
+]
+
+
+def test_killed_twice_ends_with_the_same_weights(
+    train: Callable[..., Run], comb_musdb: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train(whole, *RESUMABLE).returncode == 0
+    command = [sys.executable, SRC_DIR / "train.py", *TINY, f"data.roots=[{comb_musdb}]", f"hydra.run.dir={killed}"]
+    for steps in (4, 10):  # the first within an epoch, the second too
+        kill_after(steps, [*command, *RESUMABLE, *(["ckpt_path=last"] if steps > 4 else [])], killed)
+    resumed = train(killed, *RESUMABLE, "ckpt_path=last")
+    assert resumed.returncode == 0, resumed.stderr
+    for name in ("current_model_state", "state_dict"):  # the raw weights, and their moving average
+        expected, got = (
+            torch.load(run / "weights" / "last.ckpt", weights_only=True)[name] for run in (whole, killed)
+        )
+        assert expected.keys() == got.keys()
+        assert all(torch.equal(expected[key], got[key]) for key in expected)
+
+
+def kill_after(steps: int, command: list, run_dir: Path) -> None:
+    """Run a training and kill it as soon as a checkpoint of that step is there."""
+    last = run_dir / "weights" / "last.ckpt"
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            if last.is_file() and torch.load(last, weights_only=True)["global_step"] >= steps:
+                break
+            time.sleep(0.02)
+        assert process.poll() is None, "the run ended before it could be killed"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_two_processes_compute_the_same_loss_as_one(train: Callable[..., Run], tmp_path: Path) -> None:
+    same = ["data.samples_per_epoch=16", "trainer.max_epochs=1", "callbacks.listen.songs=0", "+trainer.limit_val_batches=1"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert train(one, *same, "data.batch_size=4").returncode == 0
+    ddp = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=2"]
+    done = train(two, *same, *ddp)
+    assert done.returncode == 0, done.stderr
+    loss_one, loss_two = scalars(one, "train/loss"), scalars(two, "train/loss")
+    assert len(loss_one) == len(loss_two) == 4
+    assert loss_two == pytest.approx(loss_one, abs=1e-5)
+
+
+def test_an_impossible_setting_is_one_line_and_no_success(train: Callable[..., Run], tmp_path: Path) -> None:
+    done = train(tmp_path / "run", "model.rnn=conv")
+    assert done.returncode == 2
+    assert "`rnn` (='conv') must be one of" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_misspelt_override_gets_hydras_own_message(train: Callable[..., Run], tmp_path: Path) -> None:
+    done = train(tmp_path / "run", "model.featurs=3")
+    assert done.returncode == 1
+    assert "Could not override 'model.featurs'" in done.stderr
