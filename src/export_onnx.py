@@ -15,10 +15,13 @@ from pathlib import Path
 import torch
 
 from model.onnx_network import OnnxNetwork
+from model.pretrained import NetworkBank
+from model.separation_network import SeparationNetwork
 from separator import Separator
 from utils.errors import UserError, run
 from utils.paths import atomic_path
 
+EXAMPLE_SAMPLES = 25_000
 OPSET = 18  # the exporter's own; model.onnx_network writes its operators in it
 
 
@@ -37,34 +40,35 @@ def export(model: Path, output: Path, channels: int = 2) -> None:
         UserError: the model cannot be loaded or exported, or the packages for it are missing.
     """
     separator = Separator.from_pretrained(model, device="cpu")
-    window = separator.network.window_samples
-    length = window or 3 * 8192 + 1  # any other than a multiple of the hop, so that nothing is taken for constant
-    samples = {} if window else {2: torch.export.Dim("samples", min=1025)}
-    mixture = torch.zeros(2, channels, length)
-    about = {
-        "targets": json.dumps(separator.targets),
-        "sample_rate_hz": str(separator.sample_rate_hz),
-        "audio_params": json.dumps(asdict(separator.audio_params)),
-    }
+    program = trace(separator.network, channels)
+    program.model.metadata_props.update(
+        targets=json.dumps(separator.targets),
+        sample_rate_hz=str(separator.sample_rate_hz),
+        audio_params=json.dumps(asdict(separator.audio_params)),
+    )
+    with atomic_path(output) as temporary:
+        program.save(temporary, external_data=False)
+
+
+def trace(network: SeparationNetwork | NetworkBank, channels: int) -> torch.onnx.ONNXProgram:
+    """The network as an ONNX program for any batch, and any length where the network takes any."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports every package that it can do without
+    mixture = torch.zeros(2, channels, network.window_samples or EXAMPLE_SAMPLES)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside the exporter
-            program = torch.onnx.export(
-                OnnxNetwork(separator.network).eval(),
+            return torch.onnx.export(
+                OnnxNetwork(network).eval(),
                 (mixture,),
                 dynamo=True,
                 verbose=False,
                 opset_version=OPSET,
                 input_names=["mixture"],
                 output_names=["stems"],
-                dynamic_shapes={"mixture": {0: torch.export.Dim("batch", min=1), **samples}},
+                dynamic_shapes={"mixture": {0: "batch"} if network.window_samples else {0: "batch", 2: "samples"}},
             )
     except ModuleNotFoundError as error:
         raise UserError(f"the export needs {error.name}: pip install -r requirements-export.txt") from error
-    program.model.metadata_props.update(about)
-    with atomic_path(output) as temporary:
-        program.save(temporary, external_data=False)
 
 
 def main() -> None:

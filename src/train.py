@@ -7,13 +7,13 @@ from typing import Any
 
 import hydra
 import pytorch_lightning as pl
-from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-import utils.config  # noqa: F401  (registers the resolvers that conf/ uses)
 from model.pl_model import SeparationModule, scaled_learning_rate
 from model.separation_network import build_network
 from separator import AudioParams, Separator
+from utils.config import build, build_all
 from utils.errors import UserError, one_line
 from utils.paths import CONF_DIR
 from utils.runs import describe_run, open_run, resume_path
@@ -35,14 +35,12 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     hparams = open_run(cfg)
     network = build_network(hparams)
     separator = Separator(network, network.targets, network.sample_rate_hz, AudioParams(**hparams["audio_params"]))
-    datamodule = instantiate(cfg.data)
-    trainer = instantiate(
-        cfg.trainer, callbacks=list(instantiate(cfg.callbacks).values()), logger=list(instantiate(cfg.logger).values())
-    )
+    datamodule = build(cfg.data)
+    trainer = build(cfg.trainer)(callbacks=build_all(cfg.callbacks), logger=build_all(cfg.logger))
     global_batch = trainer.world_size * cfg.data.batch_size * cfg.trainer.accumulate_grad_batches
     cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
-    scheduler = instantiate(cfg.scheduler)
-    module = SeparationModule(network, instantiate(cfg.optimizer), scheduler.schedule, scheduler.interval, separator)
+    scheduler = build(cfg.scheduler)
+    module = SeparationModule(network, build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator)
     log.info("%s", describe_run(cfg, network, global_batch))
     if cfg.model.compile:
         network.compile()
@@ -54,7 +52,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 def main(cfg: DictConfig) -> None:
     try:
         train(cfg)
-    except UserError as error:
+    except (UserError, MisconfigurationException) as error:
         log.error(one_line(error))
         sys.exit(2)
 

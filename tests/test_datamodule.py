@@ -245,6 +245,9 @@ class TestValidation:
         shards = [list(ShardSampler(range(5), rank, 3)) for rank in range(3)]
         assert shards == [[0, 3], [1, 4], [2]]
 
+    def test_no_process_is_without_a_song(self):
+        assert [list(ShardSampler(range(2), rank, 3)) for rank in range(3)] == [[0], [1], [0]]
+
 
 class TestErrors:
     @pytest.mark.parametrize("workers", [0, 2])

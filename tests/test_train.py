@@ -1,6 +1,5 @@
 """train.py as a user runs it: it learns, goes on after a kill, runs on two processes, and says what is wrong."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from data.index import index_path
-from utils.checkpoints import best_checkpoint, read_hparams, read_weights
+from utils.checkpoints import best_checkpoint
 from utils.paths import SRC_DIR
 
 Run = subprocess.CompletedProcess[str]
@@ -84,7 +82,7 @@ def test_learns_is_evaluated_and_separates(
     assert evaluated.returncode == 0, evaluated.stderr
     assert (run_dir / "test.log").is_file()
 
-    song = comb_musdb / "test" / sorted(os.listdir(comb_musdb / "test"))[0] / "mixture.wav"
+    song = comb_musdb / "test" / "Dune" / "mixture.wav"
     separated = run_script("inference", "-i", song, "-o", tmp_path / "out", "-c", run_dir, "-d", "cpu")
     assert separated.returncode == 0, separated.stderr
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
@@ -104,9 +102,7 @@ RESUMABLE = [
 ]
 
 
-def test_killed_twice_ends_with_the_same_weights(
-    train: Callable[..., Run], comb_musdb: Path, tmp_path: Path
-) -> None:
+def test_killed_twice_ends_with_the_same_weights(train: Callable[..., Run], comb_musdb: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole, *RESUMABLE).returncode == 0
     command = [sys.executable, SRC_DIR / "train.py", *TINY, f"data.roots=[{comb_musdb}]", f"hydra.run.dir={killed}"]
@@ -115,9 +111,7 @@ def test_killed_twice_ends_with_the_same_weights(
     resumed = train(killed, *RESUMABLE, "ckpt_path=last")
     assert resumed.returncode == 0, resumed.stderr
     for name in ("current_model_state", "state_dict"):  # the raw weights, and their moving average
-        expected, got = (
-            torch.load(run / "weights" / "last.ckpt", weights_only=True)[name] for run in (whole, killed)
-        )
+        expected, got = (torch.load(run / "weights" / "last.ckpt", weights_only=True)[name] for run in (whole, killed))
         assert expected.keys() == got.keys()
         assert all(torch.equal(expected[key], got[key]) for key in expected)
 
@@ -139,7 +133,12 @@ def kill_after(steps: int, command: list, run_dir: Path) -> None:
 
 
 def test_two_processes_compute_the_same_loss_as_one(train: Callable[..., Run], tmp_path: Path) -> None:
-    same = ["data.samples_per_epoch=16", "trainer.max_epochs=1", "callbacks.listen.songs=0", "+trainer.limit_val_batches=1"]
+    same = [
+        "data.samples_per_epoch=16",
+        "trainer.max_epochs=1",
+        "callbacks.listen.songs=0",
+        "+trainer.limit_val_batches=1",
+    ]
     one, two = tmp_path / "one", tmp_path / "two"
     assert train(one, *same, "data.batch_size=4").returncode == 0
     ddp = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=2"]
@@ -154,6 +153,13 @@ def test_an_impossible_setting_is_one_line_and_no_success(train: Callable[..., R
     done = train(tmp_path / "run", "model.rnn=conv")
     assert done.returncode == 2
     assert "`rnn` (='conv') must be one of" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_without_a_dataset_one_line_says_what_to_set(run_script: Callable[..., Run], tmp_path: Path) -> None:
+    done = run_script("train", "data.roots=null", f"hydra.run.dir={tmp_path / 'run'}")
+    assert done.returncode == 2
+    assert "no dataset folder: set the environment variable MUSDB_DIR" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

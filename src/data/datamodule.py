@@ -47,9 +47,6 @@ class MusicDataModule(LightningDataModule):
         prefetch_factor: Batches that each worker reads ahead.
     """
 
-    # With more processes than validation songs some have none.
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(
         self,
         roots: Sequence[Path | str],

@@ -50,11 +50,15 @@ class StreamSampler(DistributedSampler[int]):
 
 
 class ShardSampler(DistributedSampler[int]):
-    """Every ``world_size``-th example from ``rank`` on; unlike its parent it repeats none to make shards equal."""
+    """Every ``world_size``-th example from ``rank`` on; unlike its parent it repeats none to make shards equal.
+
+    Only a process that would have none gets one that another has too: Lightning skips a validation without batches,
+    with the collective operations in it, on which the other processes would wait.
+    """
 
     def __init__(self, dataset: Sized, rank: int, world_size: int) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)
-        self.examples = range(rank, len(dataset), world_size)
+        self.examples = range(rank, len(dataset), world_size) or [rank % len(dataset)]
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -1,5 +1,6 @@
 """The Lightning module: it *has* a network, and knows the loss, the optimiser and the validation."""
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,26 +41,35 @@ class SeparationModule(pl.LightningModule):
         self._optimizer, self._scheduler = optimizer, scheduler
         self._scheduler_interval = scheduler_interval
         self._separate = separate
+        self._scores: dict[str, list[float]] = {}  # uSDR of this process's songs, by target
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         losses = separation_loss(self.network, batch["mixture"], batch["targets"])
         loss = sum(losses.values())
         if not torch.isfinite(loss):
             raise UserError(f"the loss is {loss.item()} in step {self.global_step}, on the songs {batch['songs']}")
-        self.log("train/loss", loss, prog_bar=True)
-        self.log_dict({f"train/{name}": value for name, value in losses.items()})
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True)
+        self.log_dict({f"train/{name}": value for name, value in losses.items()}, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Tensor]:
         mixture, targets = batch["mixture"][0], batch["targets"][0]
         estimates = self._separate(mixture)
-        scores = {
-            name: usdr(target.cpu(), estimates[name].cpu())
-            for name, target in zip(self.network.targets, targets, strict=True)
-        }
-        self.log_dict({f"val/usdr_{name}": score for name, score in scores.items()}, batch_size=1, sync_dist=True)
-        self.log("val/usdr", sum(scores.values()) / len(scores), prog_bar=True, batch_size=1, sync_dist=True)
+        scores = [usdr(truth.cpu(), estimates[name]) for name, truth in zip(self.network.targets, targets, strict=True)]
+        self._scores[batch["song"]] = scores
         return estimates
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over the songs of all processes, each counted once."""
+        everyone = [self._scores]
+        if self.trainer.world_size > 1:
+            everyone = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(everyone, self._scores)
+        scores = torch.tensor(list(ChainMap(*everyone).values())).mean(0)
+        self._scores = {}
+        named = {f"val/usdr_{name}": score for name, score in zip(self.network.targets, scores, strict=True)}
+        self.log_dict(named, sync_dist=True)  # equal everywhere already; Lightning wants it said
+        self.log("val/usdr", scores.mean(), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self._optimizer(self.network.parameters())

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 from utils.checkpoints import LAST_NAME, RUN_WEIGHTS_DIR, read_hparams
 from utils.errors import UserError
@@ -27,8 +30,28 @@ def choose_run_dir(ckpt_path: str | None, targets: Sequence[str]) -> str:
     runs = [file.parent.parent for file in RUNS_DIR.rglob(f"{RUN_WEIGHTS_DIR}/{LAST_NAME}")]
     same = [run for run in runs if list(read_hparams(run)["targets"]) == list(targets)]
     if not same:
-        raise UserError(f"`ckpt_path` (=last): no run in `{RUNS_DIR}` with the targets {list(targets)} has a {LAST_NAME}")
+        raise UserError(
+            f"`ckpt_path` (=last): no run in `{RUNS_DIR}` with the targets {list(targets)} has a {LAST_NAME}"
+        )
     return str(max(same, key=lambda run: (run / RUN_WEIGHTS_DIR / LAST_NAME).stat().st_mtime))
+
+
+def build(cfg: DictConfig) -> Any:
+    """Hydra's ``instantiate``, which lets a user's mistake through as what it is."""
+    try:
+        return instantiate(cfg)
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from None
+
+
+def build_all(cfg: DictConfig) -> list[Any]:
+    """The objects of a group of named ones; a name set to null is left out."""
+    return [one for one in build(cfg).values() if one is not None]
 
 
 OmegaConf.register_new_resolver("src_dir", lambda: str(SRC_DIR), replace=True)

@@ -89,6 +89,7 @@ def _append(url: str, part: Path, size_bytes: int) -> Iterator[int]:
                 f"{url} is {total} bytes long, and {size_bytes} are registered: compare with the publisher's page, "
                 "and correct the registry if it is the one that is wrong"
             )
+        answer.raw.enforce_content_length = False  # an early end is no error that would discard what came before it
         with part.open("ab" if resumed else "wb") as stream:
             for chunk in answer.iter_content(CHUNK_BYTES):
                 stream.write(chunk)

@@ -34,7 +34,9 @@ def open_run(cfg: DictConfig) -> dict[str, Any]:
         before = read_hparams(folder)
         changed = [name for name in hparams if name != "audio_params" and hparams[name] != before.get(name)]
         if changed:
-            raise UserError(f"`{folder}` was trained with other settings of {changed}: give the ones of its hydra/config.yaml")
+            raise UserError(
+                f"`{folder}` was trained with other settings of {changed}: give the ones of its hydra/config.yaml"
+            )
     write_hparams(folder, hparams)
     return hparams
 

@@ -42,7 +42,7 @@ class ContainerReader:
             first = next(self.decoded)
         except (av.FFmpegError, StopIteration) as error:
             self.handle.close()
-            raise UserError(f"it cannot be decoded as audio: {_reason(error)}") from error
+            raise UserError(f"it is no audio, or damaged beyond decoding{_detail(error)}") from error
         except UserError:
             self.handle.close()
             raise
@@ -114,6 +114,12 @@ class ContainerReader:
         self.handle.close()
 
 
-def _reason(error: BaseException) -> str:
-    """FFmpeg's own words without its error number and the file's name, which stands before them anyway."""
-    return getattr(error, "strerror", None) or one_line(error)
+def _reason(error: av.FFmpegError) -> str:
+    """FFmpeg's own words, without its error number and the file's name."""
+    return error.strerror or one_line(error)
+
+
+def _detail(error: Exception) -> str:
+    """What FFmpeg adds to the fact that it cannot decode; nothing, where it only says that in other words."""
+    says_more = isinstance(error, av.FFmpegError) and not isinstance(error, (av.InvalidDataError, av.ArgumentError))
+    return f" ({_reason(error)})" if says_more else ""

@@ -1,0 +1,417 @@
+"""What a user can hand over by mistake: one line that names it and says why, and all other songs are done.
+
+Each case puts something beside a good song and separates the folder, or gives the whole command line.
+"""
+
+import os
+import pickle
+import resource
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import inference
+import utils.errors
+from model.separation_network import build_network
+from tests.song_files import TINY_HPARAMS, music, noise, read, write_song, write_tiny_model
+from utils.checkpoints import HPARAMS_NAME, WEIGHTS_NAME, write_hparams, write_weights
+
+SAMPLES = 4_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something in the folder of songs.
+
+    Args:
+        name: the file that ``make`` creates.
+        make: given its path, creates it.
+        line: the one line on stderr, without its beginning ``error: `path`: ``; None: all is well.
+        stems: names of the stems that are written beside those of the good song.
+        code: the exit code.
+        kind: how the line begins.
+    """
+
+    name: str
+    make: Callable[[Path], object]
+    line: str | None = None
+    stems: tuple[str, ...] = ()
+    code: int = 1
+    kind: str = "error"
+
+
+def song(waveform=None, rate_hz=44100, subtype="FLOAT"):
+    return lambda path: write_song(path, music(SAMPLES) if waveform is None else waveform, rate_hz, subtype)
+
+
+def cut(write, part):
+    """The file that ``write`` makes, without its end."""
+
+    def make(path):
+        write(path)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * part)])
+
+    return make
+
+
+def with_sample(value):
+    waveform = music(SAMPLES)
+    waveform[1, 1234] = value
+    return song(waveform)
+
+
+def header_with_rate(rate_hz):
+    """A WAV header is not believed: soundfile itself writes no such rate."""
+
+    def make(path):
+        write_song(path, music(SAMPLES))
+        content = bytearray(path.read_bytes())
+        content[24:28] = struct.pack("<I", rate_hz)
+        path.write_bytes(content)
+
+    return make
+
+
+def link_to_itself(path):
+    path.symlink_to(path)
+
+
+def collide(path):
+    write_song(path, music(SAMPLES))
+    write_song(path.with_suffix(".flac"), music(SAMPLES), subtype=None)
+
+
+def well(name, make, stem=None):
+    return Case(name, make, None, (f"{stem or Path(name).stem}_vocals.wav",), 0)
+
+
+NOT_AUDIO = "it is no audio, or damaged beyond decoding"
+NOT_FINITE = "sample 1234 (at 0.028 s) is infinite or not a number: repair it"
+SQUARE = noise(SAMPLES).sign()
+
+CASES = [
+    Case("empty.wav", Path.touch, "the file is empty"),
+    Case("header_only.wav", cut(song(subtype="PCM_16"), 44 / (44 + 4 * SAMPLES)), "it holds no samples"),
+    Case("no_samples.wav", song(torch.zeros(2, 0)), "it holds no samples"),
+    Case("half_a_header.wav", cut(song(), 0.0005), NOT_AUDIO),
+    Case("text.wav", lambda path: path.write_text("la la la\n" * 100), NOT_AUDIO),
+    Case("picture.mp3", lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500)), NOT_AUDIO),
+    Case("random.flac", lambda path: path.write_bytes(torch.arange(256).repeat(9).byte().numpy().tobytes()), NOT_AUDIO),
+    Case("random.m4a", lambda path: path.write_bytes(bytes(range(256)) * 9), NOT_AUDIO),
+    Case(
+        "truncated.mp3",
+        cut(song(noise(132_300), subtype=None), 0.5),
+        "it is damaged (its header tells of 3.0 s): separated as far as it goes",
+        ("truncated_vocals.wav",),
+        0,
+        "note",
+    ),
+    Case(
+        "truncated.flac",
+        cut(song(noise(400_000, 1), subtype=None), 0.9),
+        "it is damaged (Error : flac decoder lost sync.): separated as far as it goes",
+        ("truncated_vocals.wav",),
+        0,
+        "note",
+    ),
+    Case("nan.wav", with_sample(float("nan")), NOT_FINITE),
+    Case("infinite.wav", with_sample(float("-inf")), NOT_FINITE),
+    Case("far_too_loud.wav", song(1e37 * noise(SAMPLES)), "its stems overflow: its samples are far beyond ±1"),
+    Case("surround.wav", song(noise(SAMPLES, 6)), "it has 6 channels: mix it down to stereo or mono first"),
+    Case("slow.wav", header_with_rate(3), "its sample rate of 3 Hz is none of sound (1 kHz to 1 MHz)"),
+    Case("fast.wav", header_with_rate(4_000_000), "its sample rate of 4000000 Hz is none of sound (1 kHz to 1 MHz)"),
+    Case("circle.wav", link_to_itself, "Too many levels of symbolic links"),
+    Case("dangling.wav", lambda path: path.symlink_to("nowhere.wav"), "No such file or directory"),
+    Case(
+        "n" * 246 + ".wav",
+        song(),
+        "its stems' names would have 257 bytes, and a file system takes 255: shorten it",
+    ),
+    # All is well with the following, strange as they are.
+    well("n" * 244 + ".wav", song()),
+    well("one_sample.wav", song(torch.full((2, 1), 0.5))),
+    well("silence.wav", song(torch.zeros(2, SAMPLES))),
+    well("constant.wav", song(torch.full((2, SAMPLES), 0.5))),
+    well("square.wav", song(SQUARE, subtype="PCM_16")),
+    well("telephone.wav", song(rate_hz=8_000)),
+    well("studio.wav", song(rate_hz=192_000)),
+    well("mono_96k.wav", song(music(SAMPLES, channels=1), rate_hz=96_000)),
+    well("with some spaces.wav", song()),
+    well("Füße 歌 🎵.wav", song()),
+    well("two\nlines.wav", song()),
+    well("-t.wav", song()),
+    well("[bold]markup[red].wav", song()),
+    well(os.fsdecode(b"not \xff utf-8.wav"), song()),
+    Case("twice.wav", collide, None, ("twice.flac_vocals.wav", "twice.wav_vocals.wav"), 0),
+    Case("folder.wav", Path.mkdir, None, (), 0),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def run(*arguments):
+    """The exit code, as a user's shell gets it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["inference.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            utils.errors.run(inference.main)
+    return ended.value.code
+
+
+def separate(folder, model, *more):
+    return run("-i", folder / "in", "-o", folder / "out", "-c", model, "-d", "cpu", "-t", "vocals", *more)
+
+
+def stems(folder):
+    return {path.name for path in (folder / "out").iterdir()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.name[:20]))
+def test_a_bad_song_costs_one_line_and_no_other_song(tmp_path, model, capsys, case):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    bad = tmp_path / "in" / case.name
+    case.make(bad)
+    code = separate(tmp_path, model)
+    captured = capsys.readouterr()
+    expected = "" if case.line is None else f"{case.kind}: `{bad}`: {case.line}\n"
+    assert captured.err == expected
+    assert code == case.code
+    assert stems(tmp_path) == {"good_vocals.wav", *case.stems}
+    assert read(tmp_path / "out" / "good_vocals.wav").shape == (2, SAMPLES)
+
+
+def test_silence_gives_silence(tmp_path, model):
+    write_song(tmp_path / "in" / "silence.wav", torch.zeros(2, SAMPLES))
+    assert separate(tmp_path, model) == 0
+    assert not read(tmp_path / "out" / "silence_vocals.wav").any()
+
+
+# Where nothing can be begun
+
+
+def error(capsys):
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err.removesuffix("\n")
+
+
+def test_no_such_file(tmp_path, model, capsys):
+    assert separate(tmp_path, model) == 2
+    assert error(capsys) == f"error: cannot read `{tmp_path / 'in'}`: No such file or directory"
+
+
+def test_one_of_two_inputs_is_missing(tmp_path, model, capsys):
+    good = write_song(tmp_path / "good.wav", music(SAMPLES))
+    assert run("-i", tmp_path / "bad.wav", good, "-o", tmp_path / "out", "-c", model, "-t", "vocals") == 1
+    assert capsys.readouterr().err == f"error: `{tmp_path / 'bad.wav'}`: No such file or directory\n"
+    assert stems(tmp_path) == {"good_vocals.wav"}
+
+
+def test_a_folder_without_audio(tmp_path, model, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("la")
+    assert separate(tmp_path, model) == 2
+    assert error(capsys).startswith(f"error: no audio file in `{tmp_path / 'in'}`: known are .3gp .aac")
+
+
+def test_songs_of_one_name_in_two_folders(tmp_path, model, capsys):
+    paths = [write_song(tmp_path / name, music(SAMPLES)) for name in ("a/song.wav", "b/song.wav", "good.wav")]
+    assert run("-i", *paths, "-o", tmp_path / "out", "-c", model, "-t", "vocals", "-d", "cpu") == 1
+    reason = "another input's stems have the same names: rename it, or give it a folder of its own"
+    assert capsys.readouterr().err == "".join(f"error: `{path}`: {reason}\n" for path in paths[:2])
+    assert stems(tmp_path) == {"good_vocals.wav"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-o", "out"], "the following arguments are required: -i/--in-path"),
+        (["-i", "-song.wav", "-o", "out"], "argument -i/--in-path: expected at least one argument"),
+        (["-i", "x", "-o", "out", "--format", "wma"], "argument --format: invalid choice: 'wma'"),
+        (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
+        (["-i", "x", "-o", "out", "--two-stems", "vocals", "-t", "bass"], "`--two-stems` names the stem to write"),
+    ],
+)
+def test_wrong_arguments(capsys, arguments, line):
+    assert run(*arguments) == 2
+    assert error(capsys).startswith(f"error: {line}")
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["-d", "cuda:99"], "`device` (='cuda:99') is not present here"),
+        (["-d", "abacus"], "`device` (='abacus') is not present here"),
+        (["-t", "kazoo"], "the model has no target kazoo: it separates vocals, drums, bass, other"),
+        (["--shifts", "0"], "`audio_params.shifts` (=0) must be at least 1"),
+    ],
+)
+def test_what_the_machine_or_the_model_does_not_have(tmp_path, model, capsys, more, line):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    assert separate(tmp_path, model, *more) == 2
+    assert error(capsys).startswith(f"error: {line}")
+
+
+def test_a_file_in_place_of_the_output_folder(tmp_path, model, capsys):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    (tmp_path / "out").write_text("mine")
+    assert separate(tmp_path, model) == 2
+    assert error(capsys) == f"error: cannot write to the folder `{tmp_path / 'out'}`: File exists"
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_output_folder_that_cannot_be_written_to(tmp_path, model, capsys):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    if os.getuid() == 0:  # whom no permission stops, but the kernel's own folders do
+        assert run("-i", tmp_path / "in", "-o", "/proc/stems", "-c", model, "-d", "cpu") == 2
+        assert error(capsys) == "error: cannot write to the folder `/proc/stems`: No such file or directory"
+    else:
+        (tmp_path / "out").mkdir(mode=0o555)
+        assert separate(tmp_path, model) == 2
+        assert error(capsys) == f"error: cannot write to the folder `{tmp_path / 'out'}`: Permission denied"
+
+
+@pytest.fixture
+def small_disk():
+    """No file may grow beyond 100 kB: what a full disk does to whoever writes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--format", "wav32f"], "it cannot be written (System error): is the disk full?"),
+        (["--format", "flac", "--clip", "clamp"], "it cannot be written (System error): is the disk full?"),
+        (["--format", "wav16"], "File too large"),  # while the song waits for its loudest sample
+    ],
+)
+def test_a_full_disk(tmp_path, model, capsys, small_disk, options, line):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    write_song(tmp_path / "in" / "long.wav", noise(20_000, 1).repeat(1, 4)[:, :60_000], subtype="ULAW")
+    assert separate(tmp_path, model, *options) == 1
+    assert capsys.readouterr().err == f"error: `{tmp_path / 'in' / 'long.wav'}`: {line}\n"
+    assert len(stems(tmp_path)) == 1
+
+
+# Models
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def cut_weights(folder, part):
+    weights = folder / WEIGHTS_NAME
+    weights.write_bytes(weights.read_bytes()[: int(weights.stat().st_size * part)])
+
+
+def other_weights(change):
+    def make(folder):
+        weights = build_network(TINY_HPARAMS).state_dict()
+        change(weights)
+        write_weights(folder / WEIGHTS_NAME, weights)
+
+    return make
+
+
+def replace_hparams(**changes):
+    return lambda folder: write_hparams(folder, {**TINY_HPARAMS, **changes})
+
+
+def pickle_checkpoint(folder):
+    (folder / WEIGHTS_NAME).unlink()
+    (folder / "weights").mkdir()
+    (folder / "weights" / "last.ckpt").write_bytes(pickle.dumps({"state_dict": Bomb(folder / "ran")}, protocol=2))
+
+
+def torch_checkpoint(folder):
+    (folder / WEIGHTS_NAME).unlink()
+    (folder / "weights").mkdir()
+    torch.save({"state_dict": {}, "hyper_parameters": Bomb(folder / "ran")}, folder / "weights" / "last.ckpt")
+
+
+def python_yaml(folder):
+    (folder / HPARAMS_NAME).write_text(f"targets: !!python/object/apply:pathlib.Path.touch [{folder / 'ran'}]\n")
+
+
+def circle_of_models(folder):
+    (folder / WEIGHTS_NAME).unlink()
+    (folder / WEIGHTS_NAME).symlink_to(folder / WEIGHTS_NAME)
+
+
+MODELS = {
+    "missing": (lambda folder: None, "no model at"),
+    "no weights": (lambda folder: (folder / WEIGHTS_NAME).unlink(), "holds no weights"),
+    "no settings": (lambda folder: (folder / HPARAMS_NAME).unlink(), "needs the hparams.yaml"),
+    "empty": (lambda folder: cut_weights(folder, 0), "cannot read the weights"),
+    "truncated": (lambda folder: cut_weights(folder, 0.7), "cannot read the weights"),
+    "text for weights": (lambda folder: (folder / WEIGHTS_NAME).write_text("la" * 99), "cannot read the weights"),
+    "missing keys": (other_weights(lambda weights: weights.popitem()), "do not fit the network"),
+    "further keys": (other_weights(lambda weights: weights.update(x=torch.zeros(1))), "do not fit the network"),
+    "another architecture": (
+        replace_hparams(model={"features": 8, "repeats": 1}),
+        "do not fit the network",
+    ),
+    "another program's": (
+        lambda folder: save_file({"conv.weight": torch.zeros(3)}, folder / WEIGHTS_NAME),
+        "their keys begin conv.weight",
+    ),
+    "unknown setting": (replace_hparams(model={"features": 4, "layers": 1}), "describe no network"),
+    "no audio_params of ours": (replace_hparams(audio_params={"overlap": 2}), "has no setting"),
+    "a class to instantiate": (
+        replace_hparams(model={"_target_": "pathlib.Path.touch", "self": "ran"}),
+        "describe no network",
+    ),
+    "settings that are a list": (lambda folder: (folder / HPARAMS_NAME).write_text("- a\n"), "as a mapping"),
+    "settings that run": (python_yaml, "cannot read the model's settings"),
+    "a pickle that runs": (pickle_checkpoint, "refused"),
+    "a checkpoint that runs": (torch_checkpoint, "refused"),
+    "a circle of links": (circle_of_models, "holds no weights"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_bad_model_costs_one_line_and_runs_nothing(tmp_path, capsys, name):
+    make, line = MODELS[name]
+    folder = write_tiny_model(tmp_path / "model")
+    make(folder)
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    code = separate(tmp_path, tmp_path / "nothing" if name == "missing" else folder)
+    message = error(capsys)
+    assert message.startswith("error: ")
+    assert line in message
+    assert "Traceback" not in message
+    assert str(tmp_path) in message or "audio_params" in message or "settings describe" in message
+    assert code == 2
+    assert not (folder / "ran").exists()
+    assert not (tmp_path / "out").exists()
+
+
+# In a terminal of its own
+
+
+def test_a_child_process_prints_the_same_line(tmp_path, model, run_script):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    (tmp_path / "in" / "two\nlines \x1b[31m.mp3").write_text("no song")
+    result = run_script("inference", "-i", "in", "-o", "out", "-c", model, "-d", "cpu", "-t", "vocals")
+    assert result.returncode == 1
+    assert result.stderr == f"error: `in/two\\nlines \\x1b[31m.mp3`: {NOT_AUDIO}\n"
+    assert stems(tmp_path) == {"good_vocals.wav"}

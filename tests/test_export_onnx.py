@@ -1,0 +1,125 @@
+"""An exported network gives in an ONNX runtime what torch gives, at any batch and length."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.bandsplitrnn import BandSplitRNN
+from model.separation_network import build_network
+from separator import Separator
+from utils.audio import open_audio
+from utils.checkpoints import write_hparams, write_weights
+from utils.errors import UserError
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
+pytest.importorskip("onnxscript", reason="needs requirements-export.txt")
+
+from export_onnx import export  # noqa: E402
+from model.onnx_network import OnnxNetwork, OnnxRNN, estimate_spectra  # noqa: E402
+
+HPARAMS = {
+    "targets": ["vocals", "bass"],
+    "bands_bins": [10, 20, 995],
+    "featurizer": {"n_fft": 2048, "hop_samples": 512, "sample_rate_hz": 44100},
+    "model": {"features": 8, "repeats": 1, "tac": {}, "attention": {"width": 4}},
+    "audio_params": {"window_seconds": 2.0},
+}
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
+    """A network with every kind of layer, and the folder of its export, which takes seconds."""
+    folder = tmp_path_factory.mktemp("onnx")
+    torch.manual_seed(0)
+    write_hparams(folder / "model", HPARAMS)
+    write_weights(folder / "model" / "weights.safetensors", build_network(HPARAMS).state_dict(), torch.float32)
+    export(folder / "model", folder / "out" / "net.onnx")
+    return Separator.from_pretrained(folder / "model", device="cpu").network, folder / "out"
+
+
+def session(file: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+
+
+def difference(runtime: onnxruntime.InferenceSession, network: nn.Module, mixture: Tensor) -> float:
+    with torch.inference_mode():
+        expected = network(mixture)
+    (stems,) = runtime.run(["stems"], {"mixture": mixture.numpy()})
+    assert stems.shape == tuple(expected.shape)
+    assert expected.abs().max() > 1e-2
+    return float((torch.from_numpy(stems) - expected).abs().max())
+
+
+def test_the_runtime_gives_what_torch_gives_at_any_batch_and_length(exported: tuple[nn.Module, Path]) -> None:
+    network, folder = exported
+    runtime = session(folder / "net.onnx")
+    assert runtime.get_inputs()[0].shape == ["batch", 2, "samples"]
+    for batch, length in ((1, 1025), (1, 10_000), (3, 43_210)):
+        assert difference(runtime, network, torch.randn(batch, 2, length)) < 1e-4
+
+
+def test_it_is_one_file_that_says_what_it_estimates(exported: tuple[nn.Module, Path]) -> None:
+    _, folder = exported
+    assert [path.name for path in folder.iterdir()] == ["net.onnx"]
+    about = session(folder / "net.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(about["targets"]) == ["vocals", "bass"]
+    assert about["sample_rate_hz"] == "44100"
+    assert json.loads(about["audio_params"])["window_seconds"] == 2.0
+
+
+@pytest.mark.shared
+def test_a_real_song_through_the_runtime(exported: tuple[nn.Module, Path], shared_dir: Path) -> None:
+    network, folder = exported
+    with open_audio(min(shared_dir.glob("data/musdb18-7s/*/*.stem.mp4"))) as reader:
+        song = torch.cat(list(reader.blocks(44100)), dim=-1)
+    assert difference(session(folder / "net.onnx"), network, song.unsqueeze(0)) < 1e-4
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_recurrent_layers_become_onnx_operators(tmp_path: Path, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
+    layer = kind(4, 6, bidirectional=True)
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = OnnxRNN(layer)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.rnn(x)[0]
+
+    x = torch.randn(9, 2, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(Network(), (x,), dynamo=True, verbose=False, dynamic_shapes=({1: "batch"},))
+    program.save(tmp_path / "rnn.onnx")
+    (hidden,) = session(tmp_path / "rnn.onnx").run(None, {"x": x[:, :1].numpy()})
+    torch.testing.assert_close(torch.from_numpy(hidden), layer(x[:, :1])[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("joint", [1, 2])
+def test_real_arithmetic_computes_what_complex_does(joint: int) -> None:
+    network = BandSplitRNN([3, 6], 2, features=4, repeats=1, joint_channels=joint, standardised=joint == 2).eval()
+    mixture = 1 + torch.randn(3, 2, 9, 5, dtype=torch.complex64)
+    with torch.inference_mode():
+        expected = network(mixture)
+        estimates = estimate_spectra(network, torch.view_as_real(mixture.transpose(2, 3)))
+    torch.testing.assert_close(torch.view_as_complex(estimates).transpose(3, 4), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_hop_that_cannot_be_exported_is_refused() -> None:
+    hparams = HPARAMS | {"featurizer": HPARAMS["featurizer"] | {"hop_samples": 441}}
+    with pytest.raises(UserError, match=r"`hop_samples` .=441. must divide half of `n_fft` .=2048."):
+        OnnxNetwork(build_network(hparams))
+
+
+def test_an_unknown_model_is_one_clear_line(tmp_path: Path, run_script) -> None:
+    result = run_script("export_onnx", tmp_path / "nothing", tmp_path / "x.onnx")
+    assert result.returncode == 2
+    assert "no model at" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,335 @@
+"""Song files to stem files: names, length, level, formats, and what happens on a second run or an interrupted one."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import inference
+from songs.catalogue import separate_catalogue
+from songs.finding import find_songs
+from songs.options import Options
+from songs.separating import separate_song
+from tests.conftest import PROJECT_DIR
+from tests.song_files import TARGETS, music, noise, read, share_separator, snr_db, write_song, write_tiny_model
+from utils.audio import FORMATS
+from utils.errors import UserError
+
+SHARES = {"vocals": 0.7, "other": 0.3}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def separate(inputs, output_dir, shares=SHARES, dry_run=False, **options):
+    """The whole path with a separator whose stems are known."""
+    inputs = [inputs] if isinstance(inputs, Path) else inputs
+    return separate_catalogue(inputs, output_dir, share_separator(shares), Options(**options), dry_run=dry_run)
+
+
+def names(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# The script
+
+
+def test_the_script_writes_all_targets_of_the_model(tmp_path, run_script, model):
+    write_song(tmp_path / "song.wav", music(30_000))
+    result = run_script("inference", "-i", "song.wav", "-o", "out", "-c", model, "-d", "cpu")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert "1 separated" in result.stdout
+    assert names(tmp_path / "out") == sorted(f"song_{target}.wav" for target in TARGETS)
+    for target in TARGETS:
+        info = soundfile.info(tmp_path / "out" / f"song_{target}.wav")
+        assert (info.samplerate, info.channels, info.frames) == (44100, 2, 30_000)
+
+
+def test_targets_are_chosen(tmp_path, model):
+    write_song(tmp_path / "song.wav", music(5_000))
+    arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-t", "vocals", "bass", "-d", "cpu"]
+    assert inference.main([*map(str, arguments)]) == 0
+    assert names(tmp_path / "out") == ["song_bass.wav", "song_vocals.wav"]
+
+
+def test_the_script_gives_what_the_separator_gives(tmp_path, model):
+    song = music(40_000)
+    write_song(tmp_path / "song.wav", song)
+    arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-d", "cpu", "--shifts", "2"]
+    assert inference.main([*map(str, arguments)]) == 0
+    separator = inference.Separator.from_pretrained(model, "cpu")
+    separator.audio_params = inference.replace(separator.audio_params, shifts=2)
+    for target, stem in separator(song).items():
+        assert np.abs(read(tmp_path / "out" / f"song_{target}.wav") - stem.numpy()).max() < 1e-6
+
+
+# Length, level, rate, channels
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_stems_are_as_long_as_the_song(tmp_path, rate_hz, channels):
+    length = rate_hz // 2 + 1
+    path = write_song(tmp_path / "song.wav", music(length, rate_hz, channels), rate_hz)
+    assert separate(path, tmp_path / "out") == 0
+    for target, share in SHARES.items():
+        samples, written_hz = soundfile.read(tmp_path / "out" / f"song_{target}.wav", always_2d=True)
+        assert written_hz == 44_100
+        assert samples.shape == (math.ceil(length * 44_100 / rate_hz), channels)
+        assert snr_db(share * music(len(samples), channels=channels)[:, 300:-300], samples.T[:, 300:-300]) > 40
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000, 96_000])
+def test_keep_rate(tmp_path, rate_hz):
+    song = music(rate_hz // 2 + 1, rate_hz)
+    path = write_song(tmp_path / "song.wav", song, rate_hz)
+    assert separate(path, tmp_path / "out", keep_rate=True) == 0
+    samples, written_hz = soundfile.read(tmp_path / "out" / "song_vocals.wav")
+    assert written_hz == rate_hz
+    assert samples.shape == (rate_hz // 2 + 1, 2)
+    assert snr_db(0.7 * song[:, 300:-300], samples.T[:, 300:-300]) > 40
+
+
+def test_stems_do_not_depend_on_the_blocks_that_are_read(tmp_path, model):
+    """With a real network, and a rate that is resampled both ways."""
+    path = write_song(tmp_path / "song.wav", music(60_000, 48_000), 48_000)
+    separator = inference.Separator.from_pretrained(model, "cpu")
+    stems = {}
+    for block in (1 << 18, 10_007, 997):
+        (song,), _ = find_songs([path], tmp_path / str(block), ["vocals"], ".wav")
+        options = Options(targets=["vocals"], keep_rate=True)
+        assert separate_song(song, separator, options, block_samples=block) == []
+        stems[block] = read(song.outputs["vocals"])
+    for block in (10_007, 997):
+        assert np.abs(stems[block] - stems[1 << 18]).max() < 1e-5
+
+
+def test_progress_adds_up_to_the_length_of_the_song(tmp_path):
+    path = write_song(tmp_path / "song.wav", music(44_100))
+    (song,), _ = find_songs([path], tmp_path / "out", SHARES, ".wav")
+    told = []
+
+    def begin(seconds):
+        assert seconds == 1.0
+        return told.append
+
+    separate_song(song, share_separator(SHARES), Options(), begin)
+    assert len(told) > 2
+    assert sum(told) == pytest.approx(1.0)
+
+
+# Folders and names
+
+
+def test_folders_are_repeated_in_the_output(tmp_path):
+    for name in ("a.wav", "album/b.flac", "album/disc 2/c.ogg", "album/cover.txt", ".hidden/d.wav", "album/._b.flac"):
+        kind = None if name.endswith(("ogg", "flac")) else "FLOAT"
+        write_song(tmp_path / "in" / name, music(2_000), subtype=kind) if "txt" not in name else None
+    assert separate(tmp_path / "in", tmp_path / "out", targets=["vocals"]) == 0
+    assert names(tmp_path / "out") == ["a_vocals.wav", "album/b_vocals.wav", "album/disc 2/c_vocals.wav"]
+
+
+def test_several_inputs(tmp_path):
+    paths = [write_song(tmp_path / "in" / f"{name}.wav", music(1_000)) for name in "ab"]
+    assert separate([*paths, paths[0]], tmp_path / "out", targets=["vocals"]) == 0
+    assert names(tmp_path / "out") == ["a_vocals.wav", "b_vocals.wav"]
+
+
+def test_songs_of_one_name_keep_their_suffix(tmp_path):
+    write_song(tmp_path / "in" / "song.wav", music(1_000))
+    write_song(tmp_path / "in" / "song.flac", music(2_000), subtype=None)
+    assert separate(tmp_path / "in", tmp_path / "out", targets=["vocals"]) == 0
+    assert names(tmp_path / "out") == ["song.flac_vocals.wav", "song.wav_vocals.wav"]
+    assert read(tmp_path / "out" / "song.flac_vocals.wav").shape[1] == 2_000
+
+
+@pytest.mark.parametrize("out", [".", "stems"])
+def test_stems_in_the_folder_of_the_songs_are_not_taken_for_songs(tmp_path, capsys, out):
+    write_song(tmp_path / "song.wav", music(1_000))
+    for _ in range(2):
+        assert separate(tmp_path, tmp_path / out) == 0
+    assert names(tmp_path / out)[:2] == (["song.wav"] * (out == ".") + ["song_other.wav", "song_vocals.wav"])[:2]
+    assert len(list(tmp_path.rglob("*.wav"))) == 3
+    assert "0 separated, 1 were complete" in capsys.readouterr().out
+
+
+def test_a_circle_of_links_is_walked_once(tmp_path):
+    write_song(tmp_path / "in" / "album" / "song.wav", music(1_000))
+    (tmp_path / "in" / "album" / "again").symlink_to(tmp_path / "in", target_is_directory=True)
+    assert separate(tmp_path / "in", tmp_path / "out", targets=["vocals"]) == 0
+    assert names(tmp_path / "out") == ["album/song_vocals.wav"]
+
+
+# Running again
+
+
+def test_what_is_complete_is_skipped_unless_overwritten(tmp_path, capsys):
+    path = write_song(tmp_path / "song.wav", music(1_000))
+    stem = tmp_path / "out" / "song_vocals.wav"
+    assert separate(path, tmp_path / "out") == 0
+    stem.write_bytes(b"mine")
+    assert separate(path, tmp_path / "out") == 0
+    assert stem.read_bytes() == b"mine"
+    assert "1 were complete (--overwrite separates them again)" in capsys.readouterr().out
+    assert separate(path, tmp_path / "out", overwrite=True) == 0
+    assert read(stem).shape == (2, 1_000)
+
+
+def test_a_song_with_a_missing_stem_is_separated_again(tmp_path):
+    path = write_song(tmp_path / "song.wav", music(1_000))
+    separate(path, tmp_path / "out")
+    (tmp_path / "out" / "song_other.wav").unlink()
+    separate(path, tmp_path / "out")
+    assert names(tmp_path / "out") == ["song_other.wav", "song_vocals.wav"]
+
+
+def test_dry_run_lists_what_would_be_written_and_writes_nothing(tmp_path, capsys):
+    write_song(tmp_path / "in" / "a.wav", music(1_000))
+    assert separate(tmp_path / "in", tmp_path / "out", dry_run=True, format="flac") == 0
+    out = tmp_path / "out"
+    assert capsys.readouterr().out.splitlines() == [f"{out}/a_vocals.flac", f"{out}/a_other.flac"]
+    assert not out.exists()
+
+
+SLOW = """
+import runpy, sys, time
+sys.path.insert(0, {source!r})
+from separator import Separator
+def network(windows):
+    print("begun", flush=True)
+    time.sleep(0.3)
+    return windows.unsqueeze(1)
+Separator.from_pretrained = lambda *_, **__: Separator(network, ["vocals"], 44100)
+sys.argv = ["inference.py", "-i", {song!r}, "-o", {out!r}]
+runpy.run_path({source!r} + "/inference.py", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_nothing_half_written(tmp_path, number):
+    song = write_song(tmp_path / "song.wav", torch.zeros(1, 60 * 44_100))
+    code = SLOW.format(source=str(PROJECT_DIR / "src"), song=str(song), out=str(tmp_path / "out"))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(0.1)
+    assert list((tmp_path / "out").iterdir()), "the test interrupts too early"
+    os.kill(process.pid, number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "interrupted\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# Formats
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats(tmp_path, name):
+    song = music(20_000)
+    assert separate(write_song(tmp_path / "song.wav", song), tmp_path / "out", format=name) == 0
+    for target, share in SHARES.items():
+        path = tmp_path / "out" / f"song_{target}{FORMATS[name].suffix}"
+        assert soundfile.info(path).subtype == FORMATS[name].subtype
+        assert read(path).shape == (2, 20_000)
+        assert snr_db(share * song, read(path)) > 25
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "bits"), [("wav16", "PCM_16", 16), ("wav24", "PCM_24", 24), ("flac", "PCM_24", 24)]
+)
+@pytest.mark.parametrize("keep_rate", [False, True])
+def test_two_stems_add_up_to_the_mixture_exactly(tmp_path, name, subtype, bits, keep_rate):
+    """Whole numbers are compared: not one step is lost in an integer format."""
+    rate_hz = 48_000 if keep_rate else 44_100
+    path = write_song(tmp_path / "song.wav", noise(20_000, peak=0.999), rate_hz, subtype=subtype)
+    assert separate(path, tmp_path / "out", two_stems="vocals", format=name, keep_rate=keep_rate) == 0
+    suffix = FORMATS[name].suffix
+    assert names(tmp_path / "out") == [f"song_no_vocals{suffix}", f"song_vocals{suffix}"]
+    whole = [np.rint(read(file) * 2 ** (bits - 1)) for file in (path, *sorted((tmp_path / "out").iterdir()))]
+    assert np.array_equal(whole[0], whole[1] + whole[2])
+    assert keep_rate or snr_db(0.7 * whole[0], whole[2]) > 60
+
+
+def test_two_stems_in_float_add_up_to_the_last_bit(tmp_path):
+    path = write_song(tmp_path / "song.wav", noise(20_000))
+    assert separate(path, tmp_path / "out", two_stems="vocals") == 0
+    residual, stem = (read(tmp_path / "out" / f"song_{name}.wav") for name in ("no_vocals", "vocals"))
+    assert np.abs(residual + stem - read(path)).max() < 2**-24
+
+
+@pytest.mark.parametrize("name", ["wav16", "wav24", "flac", "mp3", "ogg"])
+def test_stems_that_would_clip_are_all_made_quieter(tmp_path, capsys, name):
+    song = music(30_000) * 2.5
+    shares = {"vocals": 4.0 / song.abs().max().item(), "other": 0.3}
+    assert separate(write_song(tmp_path / "song.wav", song), tmp_path / "out", shares, format=name) == 0
+    suffix = FORMATS[name].suffix
+    loud, other = (read(tmp_path / "out" / f"song_{target}{suffix}") for target in shares)
+    assert 0.95 < np.abs(loud).max() <= (1.0 if FORMATS[name].bits else 1.02)  # lossy encoders overshoot a little
+    assert snr_db(song * 0.3 / 4, other) > 20
+    assert snr_db(song * shares["vocals"] / 4, loud) > 20
+    note = f"note: `{tmp_path / 'song.wav'}`: its stems are 12.0 dB quieter, or {name} would clip\n"
+    assert capsys.readouterr().err == note
+
+
+def test_rescaled_residual_still_adds_up(tmp_path):
+    song = noise(20_000, peak=0.9)
+    path = write_song(tmp_path / "song.wav", song)
+    assert separate(path, tmp_path / "out", {"vocals": -1.0}, two_stems="vocals", format="wav16") == 0
+    residual, stem = (np.rint(read(tmp_path / "out" / f"song_{s}.wav") * 2**15) for s in ("no_vocals", "vocals"))
+    gain = (1 - 1e-4) * 32767 / 32768 / (2 * round(0.9 * 2**15) / 2**15)
+    assert np.abs(residual + stem - song.double().numpy() * gain * 2**15).max() <= 0.51
+    assert np.abs(residual).max() > 32_700
+
+
+def test_clamp_cuts_and_the_residual_holds_what_was_cut(tmp_path, capsys):
+    song = noise(20_000, peak=0.5)
+    path = write_song(tmp_path / "song.wav", song, subtype="PCM_16")
+    options = {"two_stems": "vocals", "format": "wav16", "clip": "clamp"}
+    assert separate(path, tmp_path / "out", {"vocals": 2.5}, **options) == 0
+    mixture, residual, stem = (
+        np.rint(read(file) * 2**15)
+        for file in (path, tmp_path / "out" / "song_no_vocals.wav", tmp_path / "out" / "song_vocals.wav")
+    )
+    assert stem.max() == 2**15 - 1
+    assert np.array_equal(residual + stem, mixture)
+    assert "clipped: a stem is 1.9 dB too loud for wav16" in capsys.readouterr().err
+
+
+def test_clip_error_gives_the_song_up_and_does_the_next(tmp_path, capsys):
+    write_song(tmp_path / "in" / "a.wav", noise(20_000, peak=0.9))
+    write_song(tmp_path / "in" / "b.wav", noise(20_000, peak=0.1))
+    assert separate(tmp_path / "in", tmp_path / "out", {"vocals": 2.0}, format="wav16", clip="error") == 1
+    assert names(tmp_path / "out") == ["b_vocals.wav"]
+    assert "a stem is 5.1 dB too loud for wav16: try `--clip rescale`" in capsys.readouterr().err
+
+
+def test_float_wav_never_clips(tmp_path, capsys):
+    song = noise(20_000)
+    path = write_song(tmp_path / "song.wav", song)
+    assert separate(path, tmp_path / "out", {"vocals": 4.0}, clip="error") == 0
+    assert np.abs(read(tmp_path / "out" / "song_vocals.wav")).max() == 2.0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"two_stems": "vocals", "targets": ["drums"]}, "leave `--target` out"),
+        ({"format": "wma"}, "`format` \\(='wma'\\) must be one of"),
+        ({"clip": "pray"}, "`clip` \\(='pray'\\) must be one of"),
+    ],
+)
+def test_contradicting_options_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        Options(**options)
