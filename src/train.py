@@ -16,6 +16,7 @@ from separator import AudioParams, Separator
 from utils.config import build, build_all
 from utils.errors import UserError, one_line
 from utils.paths import CONF_DIR
+from utils.quiet import quiet_libraries
 from utils.runs import describe_run, open_run, resume_path
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: the configuration or the data cannot be used.
     """
+    quiet_libraries()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     ckpt_path = resume_path(cfg.ckpt_path, Path(cfg.run_dir))
     hparams = open_run(cfg)

@@ -52,7 +52,7 @@ def test_impossible_tables_are_refused(bands_hz: list, message: str) -> None:
 
 
 def test_edges_have_two_spellings() -> None:
-    with pytest.raises(ValueError, match="'nearest'.*nominal"):
+    with pytest.raises(ValueError, match=r"'nearest'.*nominal"):
         band_widths_bins([(1000, 100)], 2048, 44100, "nearest")
 
 

@@ -75,5 +75,5 @@ def test_learning_rate_rules(rule: str, lr: float) -> None:
 
 
 def test_an_unknown_rule_is_named() -> None:
-    with pytest.raises(ValueError, match="'cubic'.*linear.*none.*sqrt"):
+    with pytest.raises(ValueError, match=r"'cubic'.*linear.*none.*sqrt"):
         scaled_learning_rate(1e-3, 2, "cubic", 16)

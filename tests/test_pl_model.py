@@ -51,7 +51,7 @@ def test_a_loss_that_is_no_number_names_the_songs() -> None:
         "targets": torch.zeros(1, 2, 2, 4000),
         "songs": [["Amber", "Birch"]],
     }
-    with pytest.raises(ValueError, match="the loss is nan in step 0, on the songs .*Amber.*Birch"):
+    with pytest.raises(ValueError, match=r"the loss is nan in step 0, on the songs .*Amber.*Birch"):
         module().training_step(batch, 0)
 
 

@@ -137,7 +137,6 @@ def test_two_processes_compute_the_same_loss_as_one(train: Callable[..., Run], t
         "data.samples_per_epoch=16",
         "trainer.max_epochs=1",
         "callbacks.listen.songs=0",
-        "+trainer.limit_val_batches=1",
     ]
     one, two = tmp_path / "one", tmp_path / "two"
     assert train(one, *same, "data.batch_size=4").returncode == 0
