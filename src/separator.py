@@ -79,6 +79,8 @@ class Separator:
     >>> song = torch.randn(2, 100_000)
     >>> bool((identity(song)["all"] - song).abs().max() < 1e-5)
     True
+    >>> sum(stems.shape[-1] for stems in identity.stream(song.split(30_000, dim=-1)))  # (S, C, any length) each
+    100000
     """
 
     def __init__(

@@ -65,6 +65,7 @@ def test_other_formats_of_soundfile(tmp_path, name, subtype):
         ("song.m4a", "aac", 44100, True),
         ("song.mp4", "alac", 44100, True),
         ("song.mov", "pcm_s24le", 44100, True),
+        ("song.wav", "pcm_s64le", 44100, True),
         ("song.mkv", "flac", 44100, True),
         ("song.webm", "libopus", 48000, True),
         ("song.opus", "libopus", 48000, True),

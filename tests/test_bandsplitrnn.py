@@ -9,6 +9,7 @@ from model.modules.band_sequence import TAC, ResidualRNN, TACConfig
 from model.modules.band_split import BandSplit
 from model.modules.bands import BandTable
 from model.modules.mask_estimation import MaskEstimation
+from model.modules.normalisation import moments
 
 WIDTHS = [2, 3, 2, 5]
 BINS = sum(WIDTHS)
@@ -139,3 +140,11 @@ def test_every_parameter_learns(settings: dict) -> None:
 def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         network(**settings)
+
+
+@pytest.mark.parametrize("dims", [(0, 3), (1, 3), (0,)])
+def test_moments_are_variance_and_mean(dims: tuple[int, ...]) -> None:
+    x = torch.randn(5, 4, 3, 8, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    variance, mean = moments(x, dims)
+    torch.testing.assert_close(mean, x.mean(dims, keepdim=True))
+    torch.testing.assert_close(variance, x.double().var(dims, correction=0, keepdim=True).float())

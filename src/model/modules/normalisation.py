@@ -6,9 +6,25 @@ from torch import Tensor
 EPS = 1e-5
 
 
+def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Variance and mean over ``dims``, which stay as dimensions of size 1.
+
+    Where ``dims`` include the last, sums and norms along it come first: those are vectorised, while ``var_mean`` over
+    several dimensions is not, and takes longer than the matrix products around it (100 times longer on a processor).
+    E[x²] − E[x]² loses no digits that matter, since the features' means are no larger than their spread.
+    """
+    last = x.ndim - 1
+    if last not in dims:
+        return torch.var_mean(x, dims, correction=0, keepdim=True)
+    rest = [dim for dim in dims if dim != last]
+    mean = x.mean(-1, keepdim=True).mean(rest, keepdim=True)
+    power = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square().mean(rest, keepdim=True) / x.shape[-1]
+    return (power - mean.square()).clamp_min(0), mean
+
+
 def standardise(x: Tensor, dims: tuple[int, ...], eps: float = EPS) -> Tensor:
     """Zero mean and unit variance over ``dims``: group normalisation with one group, without its affine map."""
-    variance, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
+    variance, mean = moments(x, dims)
     scale = torch.rsqrt(variance + eps)
     return torch.addcmul(-mean * scale, x, scale)
 
@@ -26,6 +42,6 @@ def group_norm(x: Tensor, dims: tuple[int, ...], weight: Tensor, bias: Tensor, e
     Returns:
         Of the shape of ``x``. The affine map is folded into the statistics, so that ``x`` is passed over once.
     """
-    variance, mean = torch.var_mean(x, dims, correction=0, keepdim=True)
+    variance, mean = moments(x, dims)
     scale = torch.rsqrt(variance + eps) * weight
     return torch.addcmul(bias - mean * scale, x, scale)

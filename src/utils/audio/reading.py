@@ -91,7 +91,7 @@ class SoundFileReader:
                 received += len(samples)
                 yield torch.from_numpy(samples.T.copy())
         except soundfile.LibsndfileError as error:
-            self.damage = error.error_string
+            self.damage = error.error_string.removeprefix("Error : ").rstrip(".")
         if self.damage is None and received < self.file.frames:
             self.damage = f"its header tells of {self.file.frames / self.sample_rate_hz:.1f} s"
 
