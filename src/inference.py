@@ -33,6 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("-t", "--target", nargs="+", help="which stems to write; default: all that the model has")
     add("-c", "--ckpt-path", default=DEFAULT_MODEL, help="a model's name or folder, or a file; default: %(default)s")
     add("-d", "--device", default="auto", help="auto (the best present, default), cpu, cuda, cuda:N or mps")
+    add("--precision", default="auto", help="auto (bf16 where it is native; default), fp32 or bf16")
     add("--two-stems", metavar="TARGET", help="write TARGET and no_TARGET, everything else")
     add("--format", choices=FORMATS, default="wav32f", help="default: %(default)s, which neither clips nor rounds")
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(args.target, args.two_stems, args.format, args.keep_rate, args.clip, args.overwrite)
     process = Process.from_environment()
     with process.leaving_together():
-        separator = Separator.from_pretrained(args.ckpt_path, process.device(args.device))
+        separator = Separator.from_pretrained(args.ckpt_path, process.device(args.device), args.precision)
         if args.shifts is not None:
             separator.audio_params = replace(separator.audio_params, shifts=args.shifts)
         return separate_catalogue(args.in_path, args.out_path, separator, options, process, args.dry_run)

@@ -1,6 +1,5 @@
 """Songs, and models that need no training, for the tests of inference."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +69,3 @@ def read(path: Path) -> np.ndarray:
 def snr_db(reference: np.ndarray | Tensor, estimate: np.ndarray | Tensor) -> float:
     reference, estimate = np.asarray(reference, float), np.asarray(estimate, float)
     return 10 * np.log10((reference**2).sum() / (((reference - estimate) ** 2).sum() + 1e-12))
-
-
-Run = Callable[..., tuple[int, str, str]]

@@ -12,6 +12,7 @@ from songs.options import Options
 from utils.errors import UserError
 
 SPOOL_SAMPLES = 1 << 16  # read back at once
+REMEDY = "try `--clip rescale`, `--clip clamp` or `--format wav32f`"
 RESCALE_MARGIN = 1 - 1e-4  # the residual of two rounded signals may exceed the unrounded one by a step
 
 
@@ -80,6 +81,3 @@ class Leveller:
         with self.spool.open("rb") as file:
             while (samples := np.fromfile(file, np.float32, SPOOL_SAMPLES * math.prod(shape or (1,)))).size:
                 yield torch.from_numpy(samples).view(-1, *shape).movedim(0, -1)
-
-
-REMEDY = "try `--clip rescale`, `--clip clamp` or `--format wav32f`"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 import torch
 from torch.distributed import TCPStore
@@ -29,9 +30,10 @@ class Process:
     local_rank: int = 0
 
     @classmethod
-    def from_environment(cls) -> "Process":
+    def from_environment(cls) -> Self:
         """What torchrun has told this process; the only process, where nothing was told."""
-        return cls(*(int(os.environ.get(name, value)) for name, value in DEFAULTS.items()))
+        told = os.environ
+        return cls(int(told.get("RANK", 0)), int(told.get("WORLD_SIZE", 1)), int(told.get("LOCAL_RANK", 0)))
 
     def share(self, songs: Sequence[Song]) -> list[Song]:
         """This process's songs: each song is in one share, and the large files are spread evenly."""
@@ -58,14 +60,11 @@ class Process:
     def _wait_for_all(self) -> None:
         if self.count == 1 or "MASTER_ADDR" not in os.environ:
             return
-        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=PATIENCE)
+        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         if store.add(f"songs/{attempt}/done", 1) == self.count:
             store.set(f"songs/{attempt}/all done", "")
         store.wait([f"songs/{attempt}/all done"], PATIENCE)
-
-
-DEFAULTS = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
 
 
 def _size(song: Song) -> int:

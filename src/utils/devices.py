@@ -1,4 +1,4 @@
-"""Which device computes."""
+"""Which device computes, and how precisely."""
 
 import torch
 
@@ -26,3 +26,28 @@ def choose_device(name: str = "auto") -> torch.device:
         here = [kind if n == 1 else f"{kind}:0 … {kind}:{n - 1}" for kind, n in present.items() if n]
         raise UserError(f"`device` (={name!r}) is not present here: choose one of auto, {', '.join(here)}")
     return device
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """The number format of matrix products and recurrent layers: fp32, bf16, or auto: bf16 where it is native.
+
+    Everything else (transforms, normalisation, residual connections, masks, waveforms) stays in fp32.
+
+    Raises:
+        UserError: there is no such precision.
+    """
+    known = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if name == "auto":
+        name = "bf16" if _computes_bf16(device) else "fp32"
+    if name not in known:
+        raise UserError(f"`precision` (={name!r}) must be auto, fp32 or bf16")
+    return known[name]
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 natively; emulating it would be slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere, the first that does
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return False
