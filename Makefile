@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help example test lint format images bench clean ffmpeg
+.PHONY: help example test lint format images bench bench-train clean ffmpeg
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -41,3 +41,10 @@ clean:  ## remove the environment
 
 ffmpeg:
 	@sh example/get_ffmpeg.sh
+
+bench: .venv/run  ## how fast songs are separated, where the time goes, and how much memory it takes
+	$(BIN)/python benchmarks/separation.py
+	$(BIN)/python benchmarks/memory.py
+
+bench-train: .venv/run  ## how fast training goes, and whether the loader keeps up
+	$(BIN)/python benchmarks/training.py

@@ -62,6 +62,7 @@ def trace(network: SeparationNetwork | NetworkBank, channels: int) -> torch.onnx
                 (mixture,),
                 dynamo=True,
                 verbose=False,
+                optimize=False,  # runtimes do it when they load the file, in a hundredth of the time
                 opset_version=OPSET,
                 input_names=["mixture"],
                 output_names=["stems"],

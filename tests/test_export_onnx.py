@@ -23,7 +23,7 @@ from model.onnx_network import OnnxNetwork, OnnxRNN, estimate_spectra  # noqa: E
 
 HPARAMS = {
     "targets": ["vocals", "bass"],
-    "bands_bins": [10, 20, 995],
+    "bands_bins": [30, 995],
     "featurizer": {"n_fft": 2048, "hop_samples": 512, "sample_rate_hz": 44100},
     "model": {"features": 8, "repeats": 1, "tac": {}, "attention": {"width": 4}},
     "audio_params": {"window_seconds": 2.0},

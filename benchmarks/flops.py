@@ -1,0 +1,64 @@
+"""What a network has to compute, and what the machine can: floating-point operations and matrix-product throughput."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from model.modules.band_split import BandLinear, NormalisedLinear
+
+GATES = {nn.LSTM: 4, nn.GRU: 3}
+
+
+def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
+    """Operations in the matrix products of one ``run``: a multiplication and an addition count as two.
+
+    Attention's products are left out: they are a few thousandths of the recurrent layers'.
+    """
+    total = 0.0
+
+    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple) -> None:
+        nonlocal total
+        x = inputs[0]
+        if isinstance(module, (nn.LSTM, nn.GRU)):
+            positions = x.numel() / x.shape[-1]
+            per_direction = GATES[type(module)] * module.hidden_size * (module.input_size + module.hidden_size)
+            total += 2 * 2 * per_direction * positions
+        elif isinstance(module, nn.Linear):
+            total += 2 * x.numel() * module.out_features
+        else:
+            weight = module.linear.weight if isinstance(module, NormalisedLinear) else module.weight
+            total += 2 * x.numel() * weight.shape[1]
+
+    counted = (nn.LSTM, nn.GRU, nn.Linear, NormalisedLinear, BandLinear)
+    hooks = [module.register_forward_hook(add) for module in network.modules() if isinstance(module, counted)]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return total
+
+
+def matmul_flops(dtype: torch.dtype, device: torch.device, size: int | None = None) -> float:
+    """Operations a second of a large square matrix product, the best of several."""
+    size = size or (8192 if device.type == "cuda" else 2048)
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    seconds = fastest(lambda: a @ a, device, repeats=7)
+    return 2 * size**3 / seconds
+
+
+def fastest(run: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
+    """Seconds of the fastest of several runs, after one that warms up."""
+    times = []
+    for _ in range(repeats + 1):
+        synchronise(device)
+        begin = time.perf_counter()
+        run()
+        synchronise(device)
+        times.append(time.perf_counter() - begin)
+    return min(times[1:])
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,130 @@
+"""How fast training goes, and whether the loader keeps up: ``python benchmarks/training.py [overrides of conf/]``.
+
+For the small and the paper-size network: optimiser steps a second, the crops a second that they eat, the operations a
+second as a share of the matrix product's in the same process, and the peak memory; and for the loader alone the crops
+a second that it offers, from disk and from memory. On a GPU also batch sizes, precisions and compile. The songs are
+rendered here: ``example/tiny_musdb.py``.
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT_DIR / "src"))
+sys.path.insert(0, str(PROJECT_DIR))
+sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
+
+from flops import count_flops, fastest, matmul_flops
+
+from example.tiny_musdb import write_tiny_musdb
+from model.pl_model import separation_loss
+from model.separation_network import build_network
+from utils.config import build
+from utils.devices import choose_device
+from utils.runs import model_hparams
+
+NETWORKS = ("bandsplitrnn_small", "bandsplitrnn", "obsrnn")
+LOADERS = (("disk", 0), ("disk", 2), ("memory", 0), ("memory", 2))
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(PROJECT_DIR / "conf"), version_base="1.3"):
+        return compose("config", ["run_dir=.", "data.sad=false", *overrides])
+
+
+def step_row(name: str, precision: str, batch: int, compiled: bool, device: torch.device, overrides: list[str]) -> Any:
+    """A row of the table of networks, and the crops a second that the network eats."""
+    cfg = composed(f"model={name}", *overrides)
+    network = build_network(model_hparams(cfg)).to(device)
+    if compiled:
+        network.compile()
+    optimizer = build(cfg.optimizer)(network.parameters())
+    length = round(cfg.data.crop_seconds * cfg.featurizer.sample_rate_hz)
+    targets = 0.1 * torch.randn(batch, len(cfg.target.targets), 2, length, device=device)
+    mixture = targets.sum(1)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+
+    def forward() -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return sum(separation_loss(network, mixture, targets).values())
+
+    def step() -> None:
+        optimizer.zero_grad()
+        forward().backward()
+        optimizer.step()
+
+    flops = 3 * count_flops(network, forward)  # the backward pass computes two products for each one
+    seconds = fastest(step, device, repeats=2)
+    share = flops / seconds / matmul_flops(dtype, device)
+    crops = batch / seconds
+    row = [name, precision, str(batch), "yes" if compiled else "no", f"{1 / seconds:.3f}", f"{crops:.2f}"]
+    return [*row, f"{flops / seconds / 1e9:.0f}", f"{share:.2f}", f"{peak_mb(device):.0f}"], crops
+
+
+def loader_crops_per_second(root: Path, where: str, workers: int, augmentations: str) -> float:
+    cfg = composed(
+        f"data.roots=[{root}]",
+        f"augmentations={augmentations}",
+        f"data.preload={str(where == 'memory').lower()}",
+        f"data.num_workers={workers}",
+        "data.batch_size=4",
+    )
+    datamodule = build(cfg.data)
+    datamodule.setup("fit")
+    batches = iter(datamodule.train_dataloader())
+    next(batches)
+    begin, crops = time.perf_counter(), 0
+    for batch in islice(batches, 50):
+        crops += len(datamodule.on_after_batch_transfer(batch, 0)["mixture"])
+        if time.perf_counter() - begin > 10:
+            break
+    return crops / (time.perf_counter() - begin)
+
+
+def peak_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def main(overrides: list[str]) -> None:
+    device, console = choose_device("auto"), Console()
+    gpu = device.type == "cuda"
+    table = Table(
+        *("network", "precision", "batch", "compile", "steps/s", "crops/s", "GFLOP/s", "share of matmul", "peak MB"),
+        title=f"training steps on {device}, {torch.get_num_threads()} threads",
+    )
+    appetite = {}
+    for name in NETWORKS:
+        for precision in ("fp32", "bf16"):
+            for batch in (2, 8, 32) if gpu else (2,):
+                for compiled in (False, True) if gpu else (False,):
+                    row, appetite[name] = step_row(name, precision, batch, compiled, device, overrides)
+                    table.add_row(*row)
+    console.print(table)
+    hungriest = max(appetite.values())
+    table = Table(
+        "songs in", "workers", "augmentations", "crops/s", "of the hungriest network's appetite", title="loader"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        root = write_tiny_musdb(Path(folder) / "musdb")
+        for augmentations in ("paper", "strong"):
+            for where, workers in LOADERS:
+                offered = loader_crops_per_second(root, where, workers, augmentations)
+                table.add_row(where, str(workers), augmentations, f"{offered:.1f}", f"{offered / hungriest:.1f} ×")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
