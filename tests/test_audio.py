@@ -117,11 +117,19 @@ def test_mp3_without_a_header(tmp_path):
     assert 441_000 <= samples.shape[1] < 441_000 + 3 * 1152
 
 
-def test_no_decoder_follows_a_playlist(tmp_path):
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.wav\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile secret.wav\n",
+    ],
+)
+def test_no_decoder_follows_a_playlist(tmp_path, monkeypatch, playlist):
+    monkeypatch.chdir(tmp_path)
     write_song(tmp_path / "secret.wav", music(1_000))
-    playlist = tmp_path / "song.m4a"
-    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.wav\n#EXT-X-ENDLIST\n")
-    with pytest.raises(UserError, match="it is no audio, or damaged beyond decoding"), open_audio(playlist):
+    path = tmp_path / "song.m4a"
+    path.write_text(playlist)
+    with pytest.raises(UserError, match="it is no audio, or damaged beyond decoding"), open_audio(path):
         pass
 
 

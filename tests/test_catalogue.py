@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 
 import pytest
+from torch.distributed import TCPStore
 
 from songs.catalogue import separate_catalogue
 from songs.finding import Song, find_songs
@@ -12,6 +16,7 @@ from songs.options import Options
 from songs.processes import Process
 from tests.conftest import PROJECT_DIR
 from tests.song_files import music, read, share_separator, write_song, write_tiny_model
+from utils.errors import UserError
 
 SHARES = {"vocals": 1.0}
 SAMPLES = 3_000
@@ -86,6 +91,32 @@ def test_shares_together_write_the_catalogue(tmp_path):
         separator, process = share_separator(SHARES), Process(rank, 3)
         assert separate_catalogue([folder], tmp_path / "out", separator, Options(), process) == 0
     assert stems(tmp_path / "out") == [f"song {number}_vocals.wav" for number in range(5)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_process_that_is_done_waits_for_the_others(monkeypatch, fails):
+    store = TCPStore("127.0.0.1", 0, is_master=True)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(store.port))
+    left = []
+
+    def quick():
+        with suppress(UserError), Process(0, 2).leaving_together():
+            if fails:
+                raise UserError("no such device")
+        left.append("quick")
+
+    def slow():
+        with Process(1, 2).leaving_together():
+            time.sleep(0.5)
+            left.append("slow")
+
+    threads = [threading.Thread(target=work) for work in (quick, slow)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert left == ["slow", "quick"]
 
 
 def test_two_processes_do_each_song_once_and_wait_for_each_other(tmp_path):

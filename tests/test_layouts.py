@@ -47,7 +47,7 @@ def write_amanteur(file: Path, transposed: bool = True, **sections: object) -> A
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_published_layouts_compute_what_their_own_code_computes(shared_dir: Path, name: str) -> None:
     folder = shared_dir / "interop" / name
-    separator = Separator.from_pretrained(folder, device="cpu")
+    separator = Separator.from_pretrained(folder, device="cpu", precision="fp32")
     recorded = np.load(folder / "io.npz")
     expected = torch.from_numpy(recorded["estimates"])
     with torch.inference_mode():
@@ -67,7 +67,7 @@ def test_published_layouts_compute_what_their_own_code_computes(shared_dir: Path
 )
 def test_magron_layout_equals_its_reference(tmp_path: Path, targets: object, network: dict) -> None:
     reference = write_magron(tmp_path / "any.ckpt", targets, **network)
-    separator = Separator.from_pretrained(tmp_path, device="cpu")
+    separator = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     assert separator.targets == ((targets,) if isinstance(targets, str) else tuple(targets))
     assert separator.sample_rate_hz == 8000
     mixture = spectrum()
@@ -80,7 +80,7 @@ def test_older_magron_files_have_one_nameless_masker(tmp_path: Path) -> None:
     state = content["state_dict"]
     content["state_dict"] = {key.removeprefix("maskers.0."): value for key, value in state.items()}
     torch.save(content, tmp_path / "drums.ckpt")
-    network = Separator.from_pretrained(tmp_path / "drums.ckpt", device="cpu").network
+    network = Separator.from_pretrained(tmp_path / "drums.ckpt", device="cpu", precision="fp32").network
     torch.testing.assert_close(network.bandsplitrnn(spectrum()), reference(spectrum()), atol=1e-5, rtol=1e-4)
 
 
@@ -88,7 +88,7 @@ def test_older_magron_files_have_one_nameless_masker(tmp_path: Path) -> None:
 def test_fixed_frame_layouts_equal_their_reference(tmp_path: Path, transposed: bool) -> None:
     file = tmp_path / ("bass.pt" if transposed else "bass.ckpt")
     reference = write_amanteur(file, transposed)
-    network = Separator.from_pretrained(file, device="cpu").network
+    network = Separator.from_pretrained(file, device="cpu", precision="fp32").network
     assert network.window_samples == WINDOW
     mixture = spectrum(FRAMES)
     expected = reference(mixture).unsqueeze(1)
@@ -103,7 +103,7 @@ def test_fixed_frame_layouts_work_at_any_length(tmp_path: Path, length: int, cha
     write_amanteur(
         tmp_path / "vocals.pt", audio_params={"win_size": 3, "hop_size": 0.5 * WINDOW / 8000, "window": None}
     )
-    separator = Separator.from_pretrained(tmp_path, device="cpu")
+    separator = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     song = torch.randn(channels, length, generator=torch.Generator().manual_seed(0))
     stem = separator(song)["vocals"]
     assert stem.shape == song.shape
@@ -126,33 +126,33 @@ def test_fixed_frame_layouts_work_at_any_length(tmp_path: Path, length: int, cha
 )
 def test_the_target_is_in_the_settings_or_in_the_name(tmp_path: Path, file: str, sections: dict, target: str) -> None:
     write_amanteur(tmp_path / file, **sections)
-    assert Separator.from_pretrained(tmp_path / file, device="cpu").targets == (target,)
+    assert Separator.from_pretrained(tmp_path / file, device="cpu", precision="fp32").targets == (target,)
 
 
 def test_a_nameless_target_is_an_error(tmp_path: Path) -> None:
     write_amanteur(tmp_path / "x" / "best.pt")
     with pytest.raises(UserError, match="name it after one of"):
-        Separator.from_pretrained(tmp_path / "x" / "best.pt", device="cpu")
+        Separator.from_pretrained(tmp_path / "x" / "best.pt", device="cpu", precision="fp32")
 
 
 def test_audio_params_come_from_the_file(tmp_path: Path) -> None:
     write_amanteur(tmp_path / "vocals.pt", audio_params={"win_size": 3, "hop_size": 0.5, "batch_size": 2})
-    params = Separator.from_pretrained(tmp_path, device="cpu").audio_params
+    params = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32").audio_params
     assert (params.window_seconds, params.hop_seconds, params.batch_size) == (3.0, 0.5, 2)
     evaluation = OmegaConf.create({"segment_len": 6, "overlap": 0.5, "hop_size": None})
     torch.save(magron_checkpoint(Magron(WIDTHS), "bass", cfg_eval=evaluation), tmp_path / "bass.ckpt")
-    params = Separator.from_pretrained(tmp_path / "bass.ckpt", device="cpu").audio_params
+    params = Separator.from_pretrained(tmp_path / "bass.ckpt", device="cpu", precision="fp32").audio_params
     assert (params.window_seconds, params.hop_seconds) == (9.0, 6)
 
 
 def test_a_folder_of_one_checkpoint_per_target_is_one_model(tmp_path: Path) -> None:
     references = {name: write_magron(tmp_path / f"{name}.ckpt", name) for name in ("bass", "other", "vocals", "drums")}
-    separator = Separator.from_pretrained(tmp_path, device="cpu")
+    separator = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     assert separator.targets == ("vocals", "drums", "bass", "other")
     mixture = torch.randn(1, 2, 500)
     together = separator.network(mixture)
     for i, name in enumerate(separator.targets):
-        alone = Separator.from_pretrained(tmp_path / f"{name}.ckpt", device="cpu").network
+        alone = Separator.from_pretrained(tmp_path / f"{name}.ckpt", device="cpu", precision="fp32").network
         torch.testing.assert_close(together[:, i], alone(mixture)[:, 0], atol=1e-6, rtol=1e-4)
         expected = references[name](alone.spectrogram(mixture))
         torch.testing.assert_close(alone.bandsplitrnn(alone.spectrogram(mixture)), expected, atol=1e-4, rtol=1e-3)
@@ -162,7 +162,7 @@ def test_a_folder_of_one_checkpoint_per_target_is_one_model(tmp_path: Path) -> N
 def test_the_networks_of_a_folder_share_their_transform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("vocals", "bass"):
         write_magron(tmp_path / f"{name}.ckpt", name)
-    network = Separator.from_pretrained(tmp_path, device="cpu").network
+    network = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32").network
     transforms = []
     stft = torch.stft
     monkeypatch.setattr(torch, "stft", lambda *a, **k: transforms.append(1) or stft(*a, **k))
@@ -174,10 +174,10 @@ def test_checkpoints_that_are_not_one_model_are_refused(tmp_path: Path) -> None:
     write_magron(tmp_path / "a.ckpt", "vocals")
     write_magron(tmp_path / "b.ckpt", "vocals")
     with pytest.raises(UserError, match="several checkpoints here estimate vocals"):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     torch.save(magron_checkpoint(Magron(WIDTHS), "bass", sample_rate=44100), tmp_path / "b.ckpt")
     with pytest.raises(UserError, match=r"their sample rates differ .*44100.*8000"):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
 
 
 def test_missing_and_left_over_keys_are_listed(tmp_path: Path) -> None:
@@ -187,13 +187,13 @@ def test_missing_and_left_over_keys_are_listed(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "vocals.ckpt")
     listed = r"1 missing: separator\.1\.band_net\.proj\.bias; 1 left over: separator\.0\.extra"
     with pytest.raises(UserError, match=listed):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     state = Amanteur(WIDTHS, FRAMES).state_dict()
     del state["maskest.mlp.2.mlp.0.bias"]
     torch.save(state, tmp_path / "vocals.pt")
     (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(amanteur_hparams()))
     with pytest.raises(UserError, match=r"1 missing: maskest\.mlp\.2\.mlp\.0\.bias"):
-        Separator.from_pretrained(tmp_path / "vocals.pt", device="cpu")
+        Separator.from_pretrained(tmp_path / "vocals.pt", device="cpu", precision="fp32")
 
 
 def test_weights_of_another_shape_are_listed(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_weights_of_another_shape_are_listed(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"of another shape: .*sequence\.1\.time\.fc\.weight \(4, 5\) instead of \(4, 16\)"
     ):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
 
 
 @pytest.mark.parametrize(
@@ -221,20 +221,20 @@ def test_magron_settings_without_counterpart_are_refused(tmp_path: Path, setting
     content["hyper_parameters"] |= settings
     torch.save(content, tmp_path / "vocals.ckpt")
     with pytest.raises(UserError, match=message):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
 
 
 def test_an_unknown_layout_lists_the_known_ones(tmp_path: Path) -> None:
     torch.save({"encoder.weight": torch.zeros(2)}, tmp_path / "model.pt")
     with pytest.raises(UserError, match=r"magronp/bsrnn .*amanteur.*crlandsc.*keys begin encoder\.weight"):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
 
 
 def test_settings_that_are_missing_are_asked_for(tmp_path: Path) -> None:
     write_amanteur(tmp_path / "vocals.pt")
     (tmp_path / "hparams.yaml").unlink()
     with pytest.raises(UserError, match=r"needs the hparams\.yaml"):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
 
 
 class Evil:
@@ -267,7 +267,7 @@ def test_no_code_of_a_checkpoint_runs(tmp_path: Path, kind: type, named: str, zi
     file = tmp_path / "vocals.ckpt"
     torch.save(content, file, _use_new_zipfile_serialization=zipped)
     with pytest.raises(UserError, match=rf"refused .*names `.*({named})`"):
-        Separator.from_pretrained(file, device="cpu")
+        Separator.from_pretrained(file, device="cpu", precision="fp32")
     assert not marker.exists()
     pickle.loads(pickle.dumps(kind(marker)))
     assert marker.exists(), "the file would have created the marker, had its code run"
@@ -279,7 +279,7 @@ def test_settings_cannot_run_code_either(tmp_path: Path) -> None:
     text = f"!!python/object/apply:os.system ['touch {marker}']"
     (tmp_path / "hparams.yaml").write_text(f"model: {text}\n")
     with pytest.raises(UserError, match="cannot read the model's settings"):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     assert not marker.exists()
 
 
@@ -290,7 +290,7 @@ def test_omegaconf_containers_are_read_without_omegaconf(tmp_path: Path, monkeyp
     torch.save(magron_checkpoint(reference, targets, cfg_optim=secret, more=defaultdict(dict)), tmp_path / "s.ckpt")
     monkeypatch.setattr("omegaconf.dictconfig.DictConfig.__setstate__", None, raising=False)
     monkeypatch.setattr("omegaconf.listconfig.ListConfig.__setstate__", None, raising=False)
-    separator = Separator.from_pretrained(tmp_path / "s.ckpt", device="cpu")
+    separator = Separator.from_pretrained(tmp_path / "s.ckpt", device="cpu", precision="fp32")
     assert separator.targets == ("bass", "vocals")
 
 
@@ -298,13 +298,13 @@ def test_omegaconf_containers_are_read_without_omegaconf(tmp_path: Path, monkeyp
 def test_damaged_files_are_one_clear_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "vocals.ckpt").write_bytes(content)
     with pytest.raises(UserError, match=re.escape(f"cannot read the weights `{tmp_path / 'vocals.ckpt'}`")):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
 
 
 def test_something_else_than_a_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(UserError, match="it holds a list"):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     torch.save({"BN.0.0.weight": 3, "separator.0.x": "text"}, tmp_path / "list.pt")
     with pytest.raises(UserError, match="something other than tensors"):
-        Separator.from_pretrained(tmp_path, device="cpu")
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from utils.errors import UserError, one_line
@@ -174,7 +174,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 def write_weights(file: Path, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> None:
     """Write weights as ``.safetensors`` (half precision by default)."""
     with atomic_path(file) as temporary:
-        save_file({key: value.detach().to(dtype).contiguous() for key, value in weights.items()}, temporary)
+        # save_file would leave the file readable by its owner alone
+        temporary.write_bytes(save({key: value.detach().to(dtype).contiguous() for key, value in weights.items()}))
 
 
 def load_strictly(network: torch.nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:

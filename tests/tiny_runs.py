@@ -1,0 +1,30 @@
+"""Training runs in this process: what ``train.py`` does, without the seconds that a child process takes to begin."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from test_train import TINY
+
+import train
+import utils.config  # noqa: F401  (registers the resolvers)
+from utils.paths import CONF_DIR
+
+QUIET = ["callbacks.progress_bar=null", "callbacks.listen.songs=0", "trainer.devices=1"]
+
+
+def composed(run_dir: Path, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose("config", [f"run_dir={run_dir}", *overrides])
+
+
+def tiny_run(run_dir: Path, *overrides: str) -> dict[str, Any]:
+    """Train, and return the last validation's metrics."""
+    cfg = composed(run_dir, *TINY, *QUIET, *overrides)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6 with torch 2.11
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+        return train.train(cfg)
