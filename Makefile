@@ -12,7 +12,7 @@ example: .venv/run ffmpeg  ## separate a real excerpt with the shipped checkpoin
 	$(BIN)/python example/excerpt.py
 
 test: .venv/dev ffmpeg  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: .venv/dev  ## style and formatting
 	$(BIN)/ruff check .

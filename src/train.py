@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from model.pl_model import SeparationModule, scaled_learning_rate
 from model.separation_network import build_network
+from model.teacher import adopt_settings
 from separator import AudioParams, Separator
 from utils.config import build, build_all
 from utils.errors import UserError, one_line
@@ -33,6 +34,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     quiet_libraries()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if "teacher" in cfg:
+        adopt_settings(cfg)
     ckpt_path = resume_path(cfg.ckpt_path, Path(cfg.run_dir))
     hparams = open_run(cfg)
     network = build_network(hparams)

@@ -1,9 +1,13 @@
 """What the tests share: a tiny dataset, the folder of real data if there is one, the scripts as a user runs them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+# Tests run side by side, and start scripts: several threads in each would wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -114,7 +114,7 @@ def test_real_arithmetic_computes_what_complex_does(joint: int) -> None:
 
 def test_a_hop_that_cannot_be_exported_is_refused() -> None:
     hparams = HPARAMS | {"featurizer": HPARAMS["featurizer"] | {"hop_samples": 441}}
-    with pytest.raises(UserError, match=r"`hop_samples` .=441. must divide half of `n_fft` .=2048."):
+    with pytest.raises(UserError, match=r"`hop_samples` .=441. must divide a quarter of `n_fft` .=2048."):
         OnnxNetwork(build_network(hparams))
 
 

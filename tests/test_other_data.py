@@ -54,15 +54,17 @@ class TestNamesOfTargets:
 
     @pytest.mark.parametrize("override", ["target=a/b", "target=.hidden", "model=guitar"])
     def test_other_groups_and_impossible_names_keep_hydras_own_message(self, tmp_path, override):
-        with pytest.raises(MissingConfigException, match="(?s)Could not find .*Available options in"):
+        with pytest.raises(MissingConfigException, match=r"(?s)Could not find .*Available options in"):
             composed(tmp_path, override)
 
     def test_a_misspelt_target_is_told_what_stems_there_are(self, tmp_path, own_songs):
-        with pytest.raises(UserError, match="`target` gitar: no song .* are vocals, drums, other, guitar, humming, pi"):
+        with pytest.raises(
+            UserError, match=r"`target` gitar: no song .* are vocals, drums, other, guitar, humming, pi"
+        ):
             tiny_run(tmp_path / "run", "target=gitar", roots(own_songs))
 
     def test_a_root_that_does_not_exist_is_named(self, tmp_path):
-        with pytest.raises(UserError, match="dataset folder `.*nowhere` does not exist"):
+        with pytest.raises(UserError, match=r"dataset folder `.*nowhere` does not exist"):
             tiny_run(tmp_path / "run", "target=guitar", roots([tmp_path / "nowhere"]))
 
 
@@ -74,7 +76,19 @@ class TestSources:
         return module
 
     def test_every_stem_of_the_songs_is_mixed_around_another_target(self, own_songs):
-        assert self.build(own_songs).sources == ("vocals", "drums", "other", "guitar", "piano")
+        module = self.build(own_songs, valid=["C"])
+        assert module.sources == ("vocals", "drums", "other", "guitar", "piano")
+        assert tuple(module.train_set.pools) == module.sources
+
+    def test_a_stem_of_validation_songs_only_is_not_missed_in_training(self, own_songs):
+        module = self.build(own_songs, valid=["A"])
+        assert tuple(module.train_set.pools) == ("vocals", "drums", "other", "guitar")
+        assert module.sources == ("vocals", "drums", "other", "guitar", "piano")
+        assert module.valid_set[0]["sources"].abs().sum((1, 2)).bool().tolist() == [True, False, False, True, True]
+
+    def test_a_chosen_source_that_no_training_song_has_is_an_error(self, own_songs):
+        with pytest.raises(UserError, match="no training song has a segment of piano"):
+            self.build(own_songs, sources=["guitar", "piano"], valid=["A"])
 
     def test_the_four_are_mixed_around_one_of_them(self, musdb_hq):
         assert self.build([musdb_hq], targets=["bass"]).sources == ("vocals", "drums", "bass", "other")
@@ -121,7 +135,7 @@ def test_a_silent_truth_does_not_count_in_the_validation():
 
 def test_trains_a_guitar_from_two_roots(tmp_path, own_songs):
     metrics = tiny_run(tmp_path / "run", "target=guitar", roots(own_songs), "data.valid=[A]", *ONE_STEP)
-    assert np.isfinite(metrics["val/usdr_guitar"])
+    assert metrics["val/usdr_guitar"].isfinite()
     assert Separator.from_pretrained(tmp_path / "run", "cpu").targets == ("guitar",)
 
 
@@ -129,7 +143,7 @@ def test_trains_a_guitar_from_two_roots(tmp_path, own_songs):
 def test_at_48_khz_the_bands_tile_every_bin_at_their_frequencies(tmp_path, target):
     cfg = composed(tmp_path, f"target={target}", "featurizer.sample_rate_hz=48000", "model.repeats=1")
     assert cfg.data.sample_rate_hz == 48000
-    widths = build_network(model_hparams(cfg)).bandsplitrnn.band_split.table.widths
+    widths = build_network(model_hparams(cfg)).bandsplitrnn.split.table.widths
     assert sum(widths) == 1025
     rows, low_hz, first = cfg.target.bands_hz, 0, 0
     for up_to_hz, width_hz in rows:

@@ -12,7 +12,12 @@ import train
 import utils.config  # noqa: F401  (registers the resolvers)
 from utils.paths import CONF_DIR
 
-QUIET = ["callbacks.progress_bar=null", "callbacks.listen.songs=0", "trainer.devices=1"]
+QUIET = [
+    "callbacks.progress_bar=null",
+    "callbacks.listen.songs=0",
+    "trainer.devices=1",
+    "+trainer.enable_progress_bar=false",
+]
 
 
 def composed(run_dir: Path, *overrides: str) -> DictConfig:

@@ -13,8 +13,9 @@ from data.loading import Batch, ResumableLoader, collate_examples, collate_song,
 from data.pools import salient_segments, whole_songs
 from data.randomness import generator_for
 from data.sampler import ShardSampler, StreamSampler
+from data.stem_names import sources_around
 from data.stems import Stems
-from data.tracks import SOURCES, Track, find_tracks, split_tracks
+from data.tracks import Track, find_tracks, split_tracks
 from utils.errors import UserError
 
 
@@ -29,7 +30,7 @@ class MusicDataModule(LightningDataModule):
     Args:
         roots: Dataset folders, see :func:`data.tracks.find_tracks`.
         targets: What is trained, some of ``sources``, in the model's order.
-        sources: What is mixed.
+        sources: What is mixed; None: see :func:`data.stem_names.sources_around`.
         index_dir: Where prepare_dataset.py wrote ``{source}_train.txt``; needed with ``sad``.
         sad: Draw crops from the segments of the index; otherwise from any position, in proportion to duration.
         sample_rate_hz: The model's; songs at another rate are resampled as they are read.
@@ -51,7 +52,7 @@ class MusicDataModule(LightningDataModule):
         self,
         roots: Sequence[Path | str],
         targets: Sequence[str],
-        sources: Sequence[str] = SOURCES,
+        sources: Sequence[str] | None = None,
         index_dir: Path | str | None = None,
         sad: bool = True,
         sample_rate_hz: int = 44100,
@@ -68,7 +69,7 @@ class MusicDataModule(LightningDataModule):
         prefetch_factor: int = 2,
     ) -> None:
         super().__init__()
-        unknown = [target for target in targets if target not in sources]
+        unknown = [target for target in targets if target not in (sources or targets)]
         if unknown:
             raise UserError(f"`targets` {', '.join(unknown)} must be among `sources` ({', '.join(sources)})")
         if not roots or None in roots:
@@ -80,14 +81,13 @@ class MusicDataModule(LightningDataModule):
                 f"`crop_seconds` (={crop_seconds}) must be above 0, `remix_probability` (={remix_probability}) in 0…1"
             )
         self.roots, self.index_dir, self.sad = roots, index_dir, sad
-        self.sources, self.targets = tuple(sources), tuple(targets)
+        self.sources, self.targets = tuple(sources or ()), tuple(targets)
         self.sample_rate_hz, self.crop_samples = sample_rate_hz, round(crop_seconds * sample_rate_hz)
         self.batch_size, self.samples_per_epoch = batch_size, samples_per_epoch
         self.seed, self.remix_probability = seed, remix_probability
         self.augmentations = augmentations or Augmentations()
         self.valid, self.max_valid_songs = valid, max_valid_songs
         self.preload, self.num_workers, self.prefetch_factor = preload, num_workers, prefetch_factor
-        self._target_rows = [self.sources.index(target) for target in self.targets]
         self.train_set: RemixDataset | None = None
         self.valid_set: SongDataset | None = None
 
@@ -97,14 +97,23 @@ class MusicDataModule(LightningDataModule):
         Raises:
             UserError: no songs, bad files (all in one list), or an index that does not belong to the songs.
         """
+        wanted = self.sources or self.targets
+        self.sources = self.sources or sources_around(self.targets, self.roots)
         tracks = find_tracks(self.roots, (*self.sources, "mixture"), subset="train")
-        valid = split_tracks(tracks, "valid", self.valid)[: self.max_valid_songs]
-        self.valid_set = SongDataset(Stems(valid, self.sources, self.sample_rate_hz), self.sources)
+        having = [track for track in tracks if track.paths.keys() & set(self.targets)]
+        valid = split_tracks(having, "valid", self.valid)  # a song without a target says nothing about it
         if stage in (None, "fit") and self.train_set is None:
-            self.train_set = self._training_set(tracks)
+            self.train_set = self._training_set(tracks, {track.name for track in valid}, wanted)
+            # a source that was found in validation songs only comes last, where nobody asks a training batch for it
+            self.sources = tuple(dict.fromkeys((*self.train_set.pools, *self.sources)))
+        valid_stems = Stems(valid[: self.max_valid_songs], self.sources, self.sample_rate_hz)
+        self.valid_set = SongDataset(valid_stems, self.sources)
 
-    def _training_set(self, tracks: Sequence[Track]) -> RemixDataset:
-        train = [track for track in split_tracks(tracks, "train", self.valid) if set(track.paths) - {"mixture"}]
+    def _training_set(
+        self, tracks: Sequence[Track], held_out: Collection[str], wanted: Collection[str]
+    ) -> RemixDataset:
+        train = [track for track in split_tracks(tracks, "train", self.valid) if track.name not in held_out]
+        train = [track for track in train if set(track.paths) - {"mixture"}]
         if not train:
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
         stems = Stems(train, self.sources, self.sample_rate_hz, self.preload)
@@ -113,6 +122,7 @@ class MusicDataModule(LightningDataModule):
             pools = {one: salient_segments(stems, one, Path(self.index_dir), known) for one in self.sources}
         else:
             pools = {one: whole_songs(stems, one) for one in self.sources}
+        pools = {one: pool for one, pool in pools.items() if pool.segments or one in wanted}
         return RemixDataset(
             stems,
             pools,
@@ -144,7 +154,7 @@ class MusicDataModule(LightningDataModule):
             generators = [generator_for(self.seed, index, "mix") for index in batch["index"]]
             sources = self.augmentations.mix_batch(sources, generators)
             batch["mixture"] = sources.sum(1)
-        return {**batch, "targets": sources[:, self._target_rows]}
+        return {**batch, "targets": sources[:, [self.sources.index(target) for target in self.targets]]}
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

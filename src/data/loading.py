@@ -41,12 +41,9 @@ def worker_options(num_workers: int, prefetch_factor: int) -> dict[str, Any]:
 
 
 def collate_examples(examples: list[Batch]) -> Batch:
-    """``{"sources": (B, S, C, L), "songs": B lists of S names, "index": B numbers}``."""
-    return {
-        "sources": torch.stack([example["sources"] for example in examples]),
-        "songs": [example["songs"] for example in examples],
-        "index": [example["index"] for example in examples],
-    }
+    """``{"sources": (B, S, C, L), "songs": B lists of S names, "index": B numbers}``: tensors stacked, else listed."""
+    columns = {name: [example[name] for example in examples] for name in examples[0]}
+    return {name: torch.stack(c) if isinstance(c[0], torch.Tensor) else c for name, c in columns.items()}
 
 
 def collate_song(songs: list[Batch]) -> Batch:

@@ -74,8 +74,10 @@ class OnnxTransform(nn.Module):
     def __init__(self, spectrogram: Spectrogram) -> None:
         super().__init__()
         self.n_fft, self.hop = spectrogram.n_fft, spectrogram.hop_samples
-        if self.n_fft % (2 * self.hop):
-            raise UserError(f"`hop_samples` (={self.hop}) must divide half of `n_fft` (={self.n_fft}) for the export")
+        if self.n_fft % (4 * self.hop):
+            raise UserError(
+                f"`hop_samples` (={self.hop}) must divide a quarter of `n_fft` (={self.n_fft}) for the export"
+            )
         self.register_buffer("window", spectrogram.window.clone())
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -91,8 +93,8 @@ class OnnxTransform(nn.Module):
         whole = torch.cat([spectra, mirrored], dim=-2).flatten(0, 2)  # (M, T, n_fft, 2)
         frames = _operator("DFT", [whole], {"inverse": 1, "axis": 2}, tuple(whole.shape))[..., 0]
         power = self.window.square().expand(1, frames.shape[1], self.n_fft)
-        signal = self._overlap_add(frames * self.window) / self._overlap_add(power).clamp_min(1e-11)
-        return signal.narrow(1, self.n_fft // 2, length).unflatten(0, tuple(spectra.shape[:3]))
+        signal, power = (self._overlap_add(x).narrow(1, self.n_fft // 2, length) for x in (frames * self.window, power))
+        return (signal / power).unflatten(0, tuple(spectra.shape[:3]))
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """(M, T, n_fft) → (M, (T - 1) · hop + n_fft): block j of frame t comes to lie at block t + j."""

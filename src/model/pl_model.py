@@ -55,8 +55,11 @@ class SeparationModule(pl.LightningModule):
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Tensor]:
         mixture, targets = batch["mixture"][0], batch["targets"][0]
         estimates = self._separate(mixture)
-        scores = [usdr(truth.cpu(), estimates[name]) for name, truth in zip(self.network.targets, targets, strict=True)]
-        self._scores[batch["song"]] = scores
+        # a song without a target says nothing about it: its score would be a measure of the noise floor
+        self._scores[batch["song"]] = [
+            usdr(truth.cpu(), estimates[name]) if truth.any() else float("nan")
+            for name, truth in zip(self.network.targets, targets, strict=True)
+        ]
         return estimates
 
     def on_validation_epoch_end(self) -> None:
@@ -65,11 +68,11 @@ class SeparationModule(pl.LightningModule):
         if self.trainer.world_size > 1:
             everyone = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(everyone, self._scores)
-        scores = torch.tensor(list(ChainMap(*everyone).values())).mean(0)
+        scores = torch.tensor(list(ChainMap(*everyone).values())).nanmean(0)
         self._scores = {}
         named = {f"val/usdr_{name}": score for name, score in zip(self.network.targets, scores, strict=True)}
         self.log_dict(named, sync_dist=True)  # equal everywhere already; Lightning wants it said
-        self.log("val/usdr", scores.mean(), prog_bar=True, sync_dist=True)
+        self.log("val/usdr", scores.nanmean(), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self._optimizer(self.network.parameters())

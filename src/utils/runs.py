@@ -20,7 +20,9 @@ def model_hparams(cfg: DictConfig) -> dict[str, Any]:
     """What is saved with the weights: all that rebuilding the network takes, as plain data."""
     parts = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("featurizer", "model", "audio_params")}
     parts["model"].pop("compile", None)
-    return {"targets": list(cfg.target.targets), "bands_hz": OmegaConf.to_container(cfg.target.bands_hz), **parts}
+    target = OmegaConf.to_container(cfg.target, resolve=True)
+    bands = {name: target[name] for name in ("bands_hz", "bands_bins") if name in target}
+    return {"targets": list(target["targets"]), **bands, **parts}
 
 
 def open_run(cfg: DictConfig) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What libsndfile cannot decode, PyAV does: FFmpeg's libraries as a package, so that no program must be installed."""
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, dropwhile
 from pathlib import Path
 
 import av
@@ -21,6 +21,8 @@ CONTAINER_SUFFIXES = (
 # fmt: on
 # FFmpeg also takes playlists and scripts, which name further files and addresses: only true containers are let in.
 DEMUXERS = "mov,matroska,asf,avi,aac,mp3,ogg,flac,wav,w64,aiff,mpeg,mpegts,flv,ac3,eac3,ape,wv,tta,amr,caf"
+
+SEEK_PREROLL_SECONDS = 0.1  # after a jump a decoder needs a few packets before it is right
 
 
 class ContainerReader:
@@ -55,6 +57,11 @@ class ContainerReader:
         if self.stream.duration:
             return round(self.stream.duration * self.stream.time_base * self.sample_rate_hz)
         return round(self.container.duration / av.time_base * self.sample_rate_hz) if self.container.duration else None
+
+    def seek(self, seconds: float) -> None:
+        before = max(0.0, seconds - SEEK_PREROLL_SECONDS)
+        self.container.seek(int(before / self.stream.time_base), stream=self.stream)
+        self.decoded = dropwhile(lambda frame: frame.time is not None and frame.time < seconds, self._decode())
 
     def blocks(self, frames: int) -> Iterator[Tensor]:
         held: list[Tensor] = []

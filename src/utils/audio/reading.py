@@ -37,6 +37,9 @@ class AudioReader(Protocol):
     frames: int | None
     damage: str | None
 
+    def seek(self, seconds: float) -> None:
+        """Let the next ``blocks`` start there: to the sample, or in containers to a packet (some 20 ms)."""
+
     def blocks(self, frames: int) -> Iterator[Tensor]:
         """The file from its start on: (C, 1 … ``frames``) each."""
 
@@ -84,8 +87,11 @@ class SoundFileReader:
         self.frames: int | None = self.file.frames
         self.damage: str | None = None
 
+    def seek(self, seconds: float) -> None:
+        self.file.seek(min(round(seconds * self.sample_rate_hz), self.file.frames))
+
     def blocks(self, frames: int) -> Iterator[Tensor]:
-        received = 0
+        received = self.file.tell()
         try:
             while len(samples := self.file.read(frames, dtype="float32", always_2d=True)):
                 received += len(samples)
