@@ -14,7 +14,7 @@ from model.pl_model import SeparationModule, scaled_learning_rate
 from model.separation_network import build_network
 from model.teacher import adopt_settings
 from separator import AudioParams, Separator
-from utils.config import build, build_all
+from utils.config import build, build_all, let_jobs_import
 from utils.errors import UserError, one_line
 from utils.paths import CONF_DIR
 from utils.quiet import quiet_libraries
@@ -63,4 +63,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    let_jobs_import()
     main()

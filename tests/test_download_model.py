@@ -95,7 +95,7 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("prefix", ["bsrnn-opt/", ""])
+@pytest.mark.parametrize("prefix", ["bsrnn-opt/", "", "outputs/bsrnn-opt/"])
 def test_a_model_is_fetched_verified_and_usable(tmp_path: Path, server: Server, prefix: str) -> None:
     registry, output = register(tmp_path, server, model_archive(prefix)), tmp_path / "out"
     folder = download("tiny", output, registry)

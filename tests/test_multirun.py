@@ -1,16 +1,19 @@
 """``python train.py -m target=…``: several networks in one command, here and as jobs of a cluster."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import submitit
 from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from test_train import TINY
 
-import utils.config  # noqa: F401  (registers the resolvers)
+import utils.config  # registers the resolvers
 from separator import Separator
-from utils.paths import CONF_DIR
+from utils.paths import CONF_DIR, SRC_DIR
 
 Run = subprocess.CompletedProcess[str]
 NO_TARGET = [override for override in TINY if not override.startswith("target=")]
@@ -29,5 +32,61 @@ def multirun(run_script: Callable[..., Run], comb_musdb: Path, tmp_path: Path) -
 def test_each_target_gets_a_folder_of_its_own_and_together_they_are_a_model(
     multirun: Callable[..., Run], tmp_path: Path
 ) -> None:
-    done = multirun("target=vocals,guitar", "data.sources=null")
-    assert done.returncode == 2, "comb_musdb has no guitar"
+    done = multirun("target=vocals,bass")
+    assert done.returncode == 0, done.stderr
+    for folder, target in (("0_vocals", "vocals"), ("1_bass", "bass")):
+        run = tmp_path / "sweep" / folder
+        assert {"weights", "tb_logs", "hydra", "hparams.yaml", "train.log"} <= {file.name for file in run.iterdir()}
+        assert Separator.from_pretrained(run, "cpu").targets == (target,)
+        assert (run / "train.log").read_text().count("parameters\n") == 1  # the other job logs elsewhere
+    assert Separator.from_pretrained(tmp_path / "sweep", "cpu").targets == ("vocals", "bass")
+
+
+def test_a_job_of_a_cluster_trains_from_any_folder(multirun: Callable[..., Run], tmp_path: Path) -> None:
+    """Submitit's local executor does what its SLURM executor does, with a process in the place of a job."""
+    done = multirun("target=drums", "hydra/launcher=submitit_local")
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "sweep/.submitit").glob("*/*_result.pkl"))
+    assert Separator.from_pretrained(tmp_path / "sweep/0_drums", "cpu").targets == ("drums",)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "resources"),
+    [
+        ("slurm", {"time=4320", "gpus-per-node=1", "cpus-per-task=4", "mem=32GB", "nodes=1"}),
+        ("submitit_slurm", {"time=60", "nodes=1"}),
+    ],
+)
+def test_what_slurm_is_asked_for(
+    launcher: str, resources: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script that sbatch would get; a program named srun is all that submitit looks for before it writes it."""
+    (tmp_path / "srun").write_text("")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    overrides = [f"hydra/launcher={launcher}", "hydra.launcher.partition=gpu", f"hydra.sweep.dir={tmp_path}"]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("config", [*overrides, "hydra.job.name=train"], return_hydra_config=True)
+    scripts = []
+
+    def write_script(executor: submitit.AutoExecutor, *_: object) -> list:
+        scripts.append(executor._executor._make_submission_file_text("python", "1"))
+        return []
+
+    monkeypatch.setattr(submitit.AutoExecutor, "map_array", write_script)
+    slurm = instantiate(cfg.hydra.launcher)
+    slurm.setup(hydra_context=None, task_function=None, config=cfg)
+    slurm.launch([["target=vocals"], ["target=bass"]], 0)
+    asked = [line.removeprefix("#SBATCH --") for line in scripts[0].splitlines() if line.startswith("#SBATCH --")]
+    assert {"time=4320", "gpus-per-node=1", "cpus-per-task=4", "mem=32GB", "partition=gpu", "job-name=train"} <= {
+        *asked
+    }
+
+
+@pytest.mark.parametrize("before", ["", "/a", f"/a{os.pathsep}{SRC_DIR}{os.pathsep}/b"])
+def test_jobs_find_the_packages_of_this_project(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", before)
+    utils.config.let_jobs_import()
+    first, *others = os.environ["PYTHONPATH"].split(os.pathsep)
+    assert first == str(SRC_DIR)
+    assert others == [place for place in ("/a", "/b") if place in before]

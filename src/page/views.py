@@ -7,12 +7,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from page.jobs import Job, Stems
-from page.limits import Facts
+from page.limits import Facts, Limits
 from utils.figures.style import color
 
 STATIC_DIR = Path(__file__).parent / "static"
 TITLE = "music demixer"
-HEADER = f"<h1>{TITLE}</h1><p>Take a song apart, and listen to its voices. All of it happens on this machine.</p>"
 FILE_ROUTE = "/gradio_api/file="
 
 
@@ -21,6 +20,12 @@ def head() -> str:
     style = json.dumps((STATIC_DIR / "mixer.css").read_text(encoding="utf-8"))
     script = (STATIC_DIR / "mixer.js").read_text(encoding="utf-8")
     return f'<link rel="icon" href="data:,"><script>(() => {{ const STYLE = {style};\n{script} }})();</script>'
+
+
+def header(limits: Limits) -> str:
+    """What this is, and what it takes."""
+    taken = f"Songs of at most {limits.minutes:g} minutes and {limits.megabytes:g} MB; deleted when you close the page."
+    return f"<h1>{TITLE}</h1><p>Take a song apart, and listen to its voices. {taken}</p>"
 
 
 def clock(seconds: float) -> str:

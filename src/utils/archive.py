@@ -13,7 +13,7 @@ MAX_GROWTH = 20  # weights hardly compress; an archive that unfolds further is n
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip archive as ``folder``, which must not exist; a single folder around everything is taken off.
+    """Unpack a zip archive as ``folder``, which must not exist; folders around everything are taken off.
 
     Raises:
         UserError: the archive is damaged, would write outside of its folder, holds links, or unfolds beyond measure.
@@ -23,8 +23,10 @@ def unpack(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as content:
             _check(content, archive)
             content.extractall(temporary)
-        inside = list(temporary.iterdir())
-        os.replace(inside[0] if len(inside) == 1 and inside[0].is_dir() else temporary, folder)
+        inner = temporary
+        while len(inside := list(inner.iterdir())) == 1 and inside[0].is_dir():
+            inner = inside[0]
+        os.replace(inner, folder)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, RuntimeError) as error:
         raise UserError(f"cannot unpack `{archive}`: {one_line(error)}") from error
     finally:
@@ -39,7 +41,7 @@ def _check(content: zipfile.ZipFile, archive: Path) -> None:
         name = entry.filename
         windows = PureWindowsPath(name)
         outside = ".." in windows.parts or windows.drive or windows.root or PurePosixPath(name).is_absolute()
-        if False:
+        if outside or not name.isprintable():
             raise UserError(f"refused `{archive}`: it would write outside of its folder, to `{name}`")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise UserError(f"refused `{archive}`: `{name}` is a link")

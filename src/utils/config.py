@@ -1,5 +1,6 @@
 """What Hydra's configuration may refer to, and where a run's folder is."""
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -52,6 +53,12 @@ def build(cfg: DictConfig) -> Any:
 def build_all(cfg: DictConfig) -> list[Any]:
     """The objects of a group of named ones; a name set to null is left out."""
     return [one for one in build(cfg).values() if one is not None]
+
+
+def let_jobs_import() -> None:
+    """Put ``src/`` on PYTHONPATH, for the processes that a launcher starts: they are no scripts of this folder."""
+    others = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place not in ("", str(SRC_DIR))]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(SRC_DIR), *others])
 
 
 OmegaConf.register_new_resolver("src_dir", lambda: str(SRC_DIR), replace=True)

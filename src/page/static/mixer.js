@@ -108,9 +108,10 @@ class Track {
     const brush = this.canvas.getContext("2d");
     brush.fillStyle = getComputedStyle(this.canvas).color;
     const scale = height / 2 / this.mixer.loudest();
-    const samples = this.buffer.getChannelData(0);
+    const channels = channelsOf(this.buffer);
+    const each = this.buffer.length / width;
     for (let x = 0; x < width; x++) {
-      const [low, high, rms] = column(samples, Math.floor((x * samples.length) / width), Math.ceil(((x + 1) * samples.length) / width));
+      const [low, high, rms] = column(channels, Math.floor(x * each), Math.ceil((x + 1) * each));
       brush.globalAlpha = 0.4;
       brush.fillRect(x, height / 2 - high * scale, 1, Math.max(1, (high - low) * scale));
       brush.globalAlpha = 1;
@@ -119,14 +120,18 @@ class Track {
   }
 }
 
-function column(samples, from, to) {
+const channelsOf = (buffer) => Array.from({ length: buffer.numberOfChannels }, (_, number) => buffer.getChannelData(number));
+
+function column(channels, from, to) {
   let low = 0, high = 0, sum = 0, count = 0;
   const step = Math.max(1, Math.floor((to - from) / 400)); // enough for a pixel
-  for (let i = from; i < to && i < samples.length; i += step, count++) {
-    const sample = samples[i];
-    if (sample < low) low = sample;
-    if (sample > high) high = sample;
-    sum += sample * sample;
+  for (const samples of channels) {
+    for (let i = from; i < to && i < samples.length; i += step, count++) {
+      const sample = samples[i];
+      if (sample < low) low = sample;
+      if (sample > high) high = sample;
+      sum += sample * sample;
+    }
   }
   return [low, high, Math.sqrt(sum / Math.max(1, count))];
 }
@@ -205,7 +210,7 @@ class StemMixer extends HTMLElement {
     for (const { buffer } of this.tracks) {
       if (!buffer || this.peaks.has(buffer)) continue;
       let peak = 1e-4;
-      for (const sample of buffer.getChannelData(0)) if (sample > peak || -sample > peak) peak = Math.abs(sample);
+      for (const samples of channelsOf(buffer)) for (const sample of samples) if (sample > peak || -sample > peak) peak = Math.abs(sample);
       this.peaks.set(buffer, peak);
     }
     return 1.05 * Math.max(1e-4, ...this.peaks.values());

@@ -1,0 +1,56 @@
+"""What there is to gain: ``MUSDB_DIR=… python benchmarks/bounds.py [--subset train --split valid]``.
+
+uSDR (mean over songs) of the plain mixture as the estimate, which any network should beat, and of the oracle ratio
+mask |stem| / Σ |stems| on the mixture's spectrogram, which no network of real masks passes.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from data.tracks import SOURCES, find_tracks, split_tracks
+from model.modules.spectrogram import Spectrogram
+from utils.audio import read_audio
+from utils.errors import UserError, run
+from utils.metrics import usdr
+
+
+def oracle_ratio_mask(mixture: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:
+    """(C, L) and (S, C, L) → the estimates (S, C, L)."""
+    spectrogram = Spectrogram(2048, 512)
+    magnitudes = spectrogram(stems).abs()
+    masks = magnitudes / magnitudes.sum(0, keepdim=True).clamp_min(1e-9)
+    return spectrogram.inverse(masks * spectrogram(mixture), mixture.shape[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--subset", choices=("train", "test"), default="train")
+    parser.add_argument("--split", choices=("train", "valid"), default="valid")
+    args = parser.parse_args()
+    if not os.environ.get("MUSDB_DIR"):
+        raise UserError("set MUSDB_DIR to the folder of MUSDB18-HQ")
+    tracks = find_tracks(os.environ["MUSDB_DIR"], (*SOURCES, "mixture"), args.subset)
+    tracks = split_tracks(tracks, args.split) if args.subset == "train" else tracks
+    scores: dict[str, list[list[float]]] = {"the mixture itself": [], "oracle ratio mask": []}
+    for track in tracks:
+        mixture = read_audio(track.paths["mixture"])[0]
+        stems = torch.stack([read_audio(track.paths[name])[0] for name in SOURCES])
+        for name, estimates in zip(scores, (mixture.expand_as(stems), oracle_ratio_mask(mixture, stems)), strict=True):
+            scores[name].append([usdr(*pair) for pair in zip(stems, estimates, strict=True)])
+    table = Table("estimate", *SOURCES, "mean", title=f"uSDR in dB, {len(tracks)} songs")
+    for name, values in scores.items():
+        means = torch.tensor(values).mean(0)
+        table.add_row(name, *(f"{mean:.2f}" for mean in means), f"{means.mean():.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    run(main)
