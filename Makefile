@@ -1,9 +1,9 @@
-# make example · make test · make lint · make images · make bench
+# make example · make test · make app · make lint · make images · make bench
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help example test lint format images bench bench-train clean ffmpeg
+.PHONY: help app example test lint format images bench bench-train clean ffmpeg
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,9 @@ example: .venv/run ffmpeg  ## separate a real excerpt with the shipped checkpoin
 
 test: .venv/dev ffmpeg  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+app: .venv/app  ## a page in the browser: drop a song, mix its stems
+	$(BIN)/python src/app.py
 
 lint: .venv/dev  ## style and formatting
 	$(BIN)/ruff check .
@@ -35,7 +38,11 @@ clean:  ## remove the environment
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev: .venv/run requirements-dev.txt
+.venv/app: .venv/run requirements-app.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-app.txt
+	@touch $@
+
+.venv/dev: .venv/run $(wildcard requirements-*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

@@ -269,7 +269,7 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"targets": ["piano"]}, "`targets` piano must be among `sources`"),
+            ({"targets": ["piano"], "sources": ["bass"]}, "`targets` piano must be among `sources`"),
             ({"roots": [None]}, "MUSDB_DIR"),
             ({"sad": True}, "`index_dir`"),
             ({"crop_seconds": 0}, r"`crop_seconds` \(=0\)"),

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 from song_files import music, noise, snr_db, write_song
+from test_audio import encode
 from test_train import TINY
 from tiny_runs import composed, tiny_run
 from torch import Tensor
@@ -19,6 +20,7 @@ from data.semi_supervised import SemiSupervisedDataModule, swap
 from data.unlabelled import PlainSongs, find_plain_songs
 from model.teacher import adopt_settings, pseudo_labels
 from separator import Separator
+from utils.audio import open_audio
 from utils.checkpoints import best_checkpoint, write_hparams
 from utils.errors import UserError
 
@@ -124,6 +126,24 @@ class TestPlainSongs:
             assert crop.shape == (2, 22050)
             assert pitch_hz(crop, 44100) == pytest.approx(200 * (second + 1), abs=2)
 
+    @pytest.mark.parametrize("codec", ["aac", "mp3", "libopus"])
+    def test_a_container_is_read_from_there_to_a_packet(self, tmp_path, codec):
+        path = tmp_path / f"a.{'webm' if codec == 'libopus' else 'mp3' if codec == 'mp3' else 'm4a'}"
+        encode(path, codec, noise(5 * 48000), 48000)
+        with open_audio(path) as reader:
+            whole = torch.cat(list(reader.blocks(48000)), dim=-1)[0]
+        crop = PlainSongs(find_plain_songs([tmp_path]), 48000, 24000)._read(path, 3.0)[0]
+        padded = torch.fft.rfft(crop, whole.shape[-1])
+        lag = torch.fft.irfft(torch.fft.rfft(whole) * padded.conj(), whole.shape[-1]).argmax().item()
+        assert abs(lag / 48000 - 3.0) < 0.04
+        assert snr_db(whole[lag : lag + 24000], crop) > 20  # the same decoder's, from its first sample
+
+    def test_reading_on_to_the_end_is_no_damage(self, tmp_path):
+        with open_audio(write_song(tmp_path / "a.wav", noise(1000))) as reader:
+            reader.seek(500 / 44100)
+            assert sum(block.shape[-1] for block in reader.blocks(100)) == 500
+            assert reader.damage is None
+
     def test_mono_becomes_stereo_and_short_songs_end_in_silence(self, tmp_path):
         write_song(tmp_path / "Artist/short.FLAC", music(1000, channels=1), subtype="PCM_24")
         _, crop = PlainSongs(find_plain_songs([tmp_path]), 44100, 4410).crop(generator_for(0, 0, "x"))
@@ -203,11 +223,15 @@ class TestMixing:
 
     def test_partners_have_gains_and_drop_out_of_their_own(self, comb_musdb, plain_songs):
         gains = Augmentations(mix=[Gain(-6.0, -6.0), Dropout(0.0)])
-        options = {"swap_probability": 0.0}
+        options = {"swap_probability": 0.0, "targets": ["vocals"]}
         (plain,), (quiet,) = (
             self.batch(comb_musdb, plain_songs, augmentations=one, **options) for one in (None, gains)
         )
         assert torch.allclose(quiet["mixture"], 0.5011872 * plain["mixture"], atol=1e-6)
+        random = Augmentations(mix=[Gain()])
+        (loud,) = self.batch(comb_musdb, plain_songs, augmentations=random, **options)
+        gains = (loud["targets"] / plain["targets"]).nanmedian(-1).values[:, 0, 0]
+        assert len({round(gain.item(), 4) for gain in gains}) == 4  # the labelled targets' and their partners'
         (silent,) = self.batch(comb_musdb, plain_songs, augmentations=Augmentations(mix=[Dropout(1.0)]))
         assert not silent["mixture"].any()
 

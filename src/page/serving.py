@@ -48,7 +48,7 @@ def serving(engine: Engine, host: str, port: int) -> Iterator[str]:
                 css_paths=[views.STATIC_DIR / "page.css"],
                 head=views.head(),
             )
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise UserError(f"cannot listen at {host}:{port}: choose another `--port` or `--host`") from error
         yield address
         blocks.close(verbose=False)

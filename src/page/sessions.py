@@ -5,6 +5,7 @@ import secrets
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 
@@ -125,8 +126,9 @@ class Sessions:
         for visitor in unused:
             self.leave(visitor)
         for folder in self.uploads.iterdir():
-            if folder.stat().st_mtime < time.time() - 60 * self.limits.keep_minutes:
-                shutil.rmtree(folder) if folder.is_dir() else folder.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # it was taken over just now
+                if folder.stat().st_mtime < time.time() - 60 * self.limits.keep_minutes:
+                    shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
 
     def close(self) -> None:
         """Stop all jobs and delete everything."""
