@@ -21,6 +21,7 @@ from data.tracks import Track, find_tracks, split_tracks
 from separator import AudioParams, Separator
 from utils.audio import read_audio
 from utils.errors import UserError, run
+from utils.memory import keep_freed_memory
 from utils.metrics import usdr
 
 FRACTIONS = (1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1)
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("-d", "--device", default="auto")
     parser.add_argument("-p", "--precision", default="auto")
     args = parser.parse_args()
+    keep_freed_memory()  # as inference.py does
     if not os.environ.get("MUSDB_DIR"):
         raise UserError("set MUSDB_DIR to the folder of MUSDB18-HQ")
     separator = Separator.from_pretrained(args.ckpt_path, args.device, args.precision)

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from separator import AudioParams, Separator
 from songs.catalogue import separate_catalogue
 from songs.options import Options
+from utils.memory import keep_freed_memory
 
 SAMPLE_RATE_HZ = 48_000
 TARGETS = ("vocals", "drums", "bass", "other")
@@ -38,6 +39,7 @@ def stand_in(mixture: torch.Tensor) -> torch.Tensor:
 
 def measure(minutes: float, model: str | None) -> tuple[float, float]:
     """Separate a silent song; give the seconds it took and the peak of this process's memory in MB."""
+    keep_freed_memory()  # as inference.py does
     separator = Separator(stand_in, TARGETS, 44_100, AudioParams())
     if model:
         separator = Separator.from_pretrained(model, "cpu")

@@ -30,6 +30,7 @@ from model.separation_network import build_network
 from separator import AudioParams, Separator
 from utils.audio import open_audio, resample_blocks, write_audio
 from utils.devices import choose_device, choose_precision
+from utils.memory import keep_freed_memory
 from utils.paths import CONF_DIR
 
 STAGES = {
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("-b", "--batch", nargs="+", type=int, default=[4])
     parser.add_argument("--song-seconds", type=float, default=9.0)
     args = parser.parse_args()
+    keep_freed_memory()  # as inference.py does
     device = choose_device(args.device)
     head = ("network", "precision", "batch", "GFLOP/s", "matmul GFLOP/s", "share", "s per s of music", "hop / window")
     speed = Table(*head, title=f"separation on {device}, {torch.get_num_threads()} threads")

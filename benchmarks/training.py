@@ -32,6 +32,7 @@ from model.pl_model import separation_loss
 from model.separation_network import build_network
 from utils.config import build
 from utils.devices import choose_device
+from utils.memory import keep_freed_memory
 from utils.runs import model_hparams
 
 NETWORKS = ("bandsplitrnn_small", "bandsplitrnn", "obsrnn")
@@ -99,6 +100,7 @@ def peak_mb(device: torch.device) -> float:
 
 
 def main(overrides: list[str]) -> None:
+    keep_freed_memory()  # as train.py does
     device, console = choose_device("auto"), Console()
     gpu = device.type == "cuda"
     table = Table(

@@ -13,6 +13,7 @@ from page.limits import Limits
 from page.models import Models
 from page.serving import serving
 from utils.errors import run
+from utils.memory import keep_freed_memory
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -29,6 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    keep_freed_memory()
     args = parse(arguments)
     limits = Limits(args.max_mb, args.max_minutes, args.keep_minutes)
     engine = Engine(Models(args.ckpt_path, args.device), limits)

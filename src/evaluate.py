@@ -16,6 +16,7 @@ from utils.checkpoints import locate_model
 from utils.comparison import compare
 from utils.errors import run
 from utils.excerpt import Gallery
+from utils.memory import keep_freed_memory
 from utils.report import write_report
 from utils.results import Evaluation, read_results, write_results
 from utils.score_table import screen_table
@@ -66,6 +67,7 @@ def evaluate(
 
 
 def main() -> None:
+    keep_freed_memory()
     args = parse()
     evaluation = evaluate(
         args.run_dir, args.input, args.device, args.subset, args.split, args.compare, not args.no_report

@@ -16,6 +16,7 @@ from songs.options import CLIPS, Options
 from songs.processes import Process
 from utils.audio import FORMATS
 from utils.errors import UserError, run
+from utils.memory import keep_freed_memory
 
 DEFAULT_MODEL = "musdb18-7s"
 
@@ -45,6 +46,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    keep_freed_memory()
     args = parse(arguments)
     options = Options(args.target, args.two_stems, args.format, args.keep_rate, args.clip, args.overwrite)
     process = Process.from_environment()

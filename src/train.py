@@ -16,6 +16,7 @@ from model.teacher import adopt_settings
 from separator import AudioParams, Separator
 from utils.config import build, build_all, let_jobs_import
 from utils.errors import UserError, one_line
+from utils.memory import keep_freed_memory
 from utils.paths import CONF_DIR
 from utils.quiet import quiet_libraries
 from utils.runs import describe_run, open_run, resume_path
@@ -55,6 +56,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
+    keep_freed_memory()
     try:
         train(cfg)
     except (UserError, MisconfigurationException) as error:
