@@ -1,6 +1,7 @@
 """What the tests share: a tiny dataset, the folder of real data if there is one, the scripts as a user runs them."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from pathlib import Path
 
 # Tests run side by side, and start scripts: several threads in each would wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts its background jobs with Ctrl-C ignored, and so would be the scripts that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
