@@ -30,7 +30,7 @@ SCRIPTS = [command for command in COMMANDS if re.match(r"(torchrun .*|python) (s
 TRAININGS = [command for command in COMMANDS if "train.py" in command]
 MAKES = [command for command in COMMANDS if command.startswith("make ")]
 # these prepare a shell, or only show what others wrote
-ELSEWHERE = {"source .venv/bin/activate", "export MUSDB_DIR=/data/musdb18hq", "tensorboard --logdir logs"}
+ELSEWHERE = {"source .venv/bin/activate", "cd src", "export MUSDB_DIR=/data/musdb18hq", "tensorboard --logdir logs"}
 ELSEWHERE |= {command for command in COMMANDS if command.startswith("pip install -r ")}
 
 
