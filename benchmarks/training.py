@@ -10,7 +10,9 @@ import resource
 import sys
 import tempfile
 import time
-from itertools import islice
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice, product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,8 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def step_row(name: str, precision: str, batch: int, compiled: bool, device: torch.device, overrides: list[str]) -> Any:
-    """A row of the table of networks, and the crops a second that the network eats."""
+    """A row of the table of networks, and the crops a second that the network eats; in a process of its own."""
+    keep_freed_memory()  # as train.py does
     cfg = composed(f"model={name}", *overrides)
     network = build_network(model_hparams(cfg)).to(device)
     if compiled:
@@ -100,22 +103,21 @@ def peak_mb(device: torch.device) -> float:
 
 
 def main(overrides: list[str]) -> None:
-    keep_freed_memory()  # as train.py does
     device, console = choose_device("auto"), Console()
     gpu = device.type == "cuda"
     table = Table(
         *("network", "precision", "batch", "compile", "steps/s", "crops/s", "GFLOP/s", "share of matmul", "peak MB"),
         title=f"training steps on {device}, {torch.get_num_threads()} threads",
     )
-    appetite = {}
-    for name in NETWORKS:
-        for precision in ("fp32", "bf16"):
-            for batch in (2, 8, 32) if gpu else (2,):
-                for compiled in (False, True) if gpu else (False,):
-                    row, appetite[name] = step_row(name, precision, batch, compiled, device, overrides)
-                    table.add_row(*row)
+    appetite = []
+    choices = product(NETWORKS, ("fp32", "bf16"), (2, 8, 32) if gpu else (1,), (False, True) if gpu else (False,))
+    for choice in choices:  # each in a process of its own, whose memory is its alone
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            row, crops = process.submit(step_row, *choice, device, overrides).result()
+        appetite.append(crops)
+        table.add_row(*row)
     console.print(table)
-    hungriest = max(appetite.values())
+    hungriest = max(appetite)
     table = Table(
         "songs in", "workers", "augmentations", "crops/s", "of the hungriest network's appetite", title="loader"
     )
