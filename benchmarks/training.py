@@ -6,6 +6,7 @@ a second that it offers, from disk and from memory. On a GPU also batch sizes, p
 rendered here: ``example/tiny_musdb.py``.
 """
 
+import os
 import resource
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from itertools import islice, product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as train.py does, before torch is imported
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -34,7 +37,6 @@ from model.pl_model import separation_loss
 from model.separation_network import build_network
 from utils.config import build
 from utils.devices import choose_device
-from utils.memory import keep_freed_memory
 from utils.runs import model_hparams
 
 NETWORKS = ("bandsplitrnn_small", "bandsplitrnn", "obsrnn")
@@ -48,7 +50,6 @@ def composed(*overrides: str) -> DictConfig:
 
 def step_row(name: str, precision: str, batch: int, compiled: bool, device: torch.device, overrides: list[str]) -> Any:
     """A row of the table of networks, and the crops a second that the network eats; in a process of its own."""
-    keep_freed_memory()  # as train.py does
     cfg = composed(f"model={name}", *overrides)
     network = build_network(model_hparams(cfg)).to(device)
     if compiled:

@@ -1,9 +1,14 @@
 """Train a separation network: ``python train.py target=bass`` (Hydra; conf/config.yaml says what there is to set)."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
+
+# Torch reads it when it is imported. Tensors in huge pages make a step on a processor 1.4 times as fast, since the system
+# clears fewer pages (see utils/memory.py, whose way costs memory that training needs).
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import hydra
 import pytorch_lightning as pl
@@ -16,7 +21,6 @@ from model.teacher import adopt_settings
 from separator import AudioParams, Separator
 from utils.config import build, build_all, let_jobs_import
 from utils.errors import UserError, one_line
-from utils.memory import keep_freed_memory
 from utils.paths import CONF_DIR
 from utils.quiet import quiet_libraries
 from utils.runs import describe_run, open_run, resume_path
@@ -56,7 +60,6 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
-    keep_freed_memory()
     try:
         train(cfg)
     except (UserError, MisconfigurationException) as error:

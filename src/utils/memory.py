@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
 
     By default glibc asks the system for each block above 32 MB and hands it back when it is freed; the system clears
     every page of it anew at the first touch. Recurrent layers allocate such blocks all the time, and on a processor
-    that clearing took a third of all time, in separation and in training. The price is memory in pieces that no block
-    fits into. A process that does other work as well may not want it, so scripts call it, and not the library.
+    that clearing took a third of all time in separation. The price is memory in pieces that no block fits into (30 %
+    of the peak). A process that does other work as well may not want it, so scripts call it, and not the library.
 
     Returns:
         Whether it took effect: only with glibc, that is on most Linux systems.
