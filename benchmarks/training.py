@@ -53,7 +53,7 @@ def step_row(name: str, precision: str, batch: int, compiled: bool, device: torc
     cfg = composed(f"model={name}", *overrides)
     network = build_network(model_hparams(cfg)).to(device)
     if compiled:
-        network.compile()
+        network.bandsplitrnn.compile()
     optimizer = build(cfg.optimizer)(network.parameters())
     length = round(cfg.data.crop_seconds * cfg.featurizer.sample_rate_hz)
     targets = 0.1 * torch.randn(batch, len(cfg.target.targets), 2, length, device=device)

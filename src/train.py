@@ -53,7 +53,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     module = SeparationModule(network, build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator)
     log.info("%s", describe_run(cfg, network, global_batch))
     if cfg.model.compile:
-        network.compile()
+        network.bandsplitrnn.compile()
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
     return dict(trainer.callback_metrics)
 

@@ -148,3 +148,18 @@ def test_moments_are_variance_and_mean(dims: tuple[int, ...]) -> None:
     variance, mean = moments(x, dims)
     torch.testing.assert_close(mean, x.mean(dims, keepdim=True))
     torch.testing.assert_close(variance, x.double().var(dims, correction=0, keepdim=True).float())
+
+
+@torch.no_grad()
+def test_compiled_parts_compute_the_same() -> None:
+    """Traced, but run without the compiler proper, which takes a minute."""
+    net, traced = network(tac={}, attention={"width": 4}), []
+    expected = net(mixture())
+
+    def backend(graph: torch.fx.GraphModule, _: list) -> object:
+        traced.append(graph)
+        return graph.forward
+
+    net.compile(backend=backend)
+    torch.testing.assert_close(net(mixture()), expected, atol=1e-6, rtol=1e-4)
+    assert traced

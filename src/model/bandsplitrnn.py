@@ -99,6 +99,15 @@ class BandSplitRNN(nn.Module):
         estimates = estimates.unflatten(2, (batch, -1)).permute(2, 0, 3, 5, 4, 1).flatten(2, 3)
         return estimates if scale is None else estimates * scale.unsqueeze(1) + mean.unsqueeze(1)
 
+    def compile(self, **options: Any) -> None:
+        """Compile the real-valued parts, one by one: complex numbers and the band tables stay outside.
+
+        Args:
+            options: of ``torch.compile``.
+        """
+        for module in (self.split, *self.sequence, self.mask):
+            module.compile(**options)
+
     def estimate_mask(self, values: Tensor, channels: int) -> Tensor:
         """The real part of the work.
 
