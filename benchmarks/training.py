@@ -39,7 +39,7 @@ from utils.config import build
 from utils.devices import choose_device
 from utils.runs import model_hparams
 
-NETWORKS = ("bandsplitrnn_small", "bandsplitrnn", "obsrnn")
+NETWORKS = ("bandsplitrnn_small", "bandsplitrnn")
 LOADERS = (("disk", 0), ("disk", 2), ("memory", 0), ("memory", 2))
 
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Torch reads it when it is imported. Tensors in huge pages make a step on a processor 1.4 times as fast, since the
-# system clears fewer pages (see utils/memory.py, whose way costs memory that training needs).
+# Torch reads it when it is imported. Tensors in huge pages make a step on a processor up to 1.4 times as fast, since
+# the system clears fewer pages (see utils/memory.py, whose way costs memory that training needs).
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import hydra
