@@ -1,5 +1,6 @@
 """train.py as a user runs it: it learns, goes on after a kill, runs on two processes, and says what is wrong."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from utils.checkpoints import best_checkpoint
+from utils.config import choose_run_dir
 from utils.paths import SRC_DIR
 
 Run = subprocess.CompletedProcess[str]
@@ -160,6 +162,27 @@ def test_without_a_dataset_one_line_says_what_to_set(run_script: Callable[..., R
     assert done.returncode == 2
     assert "no dataset folder: set the environment variable MUSDB_DIR" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_nothing_to_go_on_with_is_one_line(train: Callable[..., Run], tmp_path: Path) -> None:
+    done = train(tmp_path / "run", "ckpt_path=last")
+    assert done.returncode == 2
+    assert "there is no run to go on with, start one without ckpt_path" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_runs_go_on_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.config.RUNS_DIR", tmp_path)
+    assert Path(choose_run_dir("last", ["bass"])).parent == tmp_path  # no run: a new one
+    for name, target in (("a", "bass"), ("b", "vocals"), ("c/0_bass", "bass")):
+        (tmp_path / name / "weights").mkdir(parents=True)
+        (tmp_path / name / "hparams.yaml").write_text(f"targets: [{target}]")
+        last = tmp_path / name / "weights" / "last.ckpt"
+        last.touch()
+        os.utime(last, (0, len(name)))
+    assert choose_run_dir("last", ["bass"]) == str(tmp_path / "c" / "0_bass")  # the newest with these targets
+    assert choose_run_dir("last", ["vocals"]) == str(tmp_path / "b")
+    assert choose_run_dir(str(tmp_path / "a" / "weights" / "x.ckpt"), ["bass"]) == str(tmp_path / "a")
 
 
 def test_a_misspelt_override_gets_hydras_own_message(train: Callable[..., Run], tmp_path: Path) -> None:

@@ -24,17 +24,15 @@ def choose_run_dir(ckpt_path: str | None, targets: Sequence[str]) -> str:
         ckpt_path: None for a new run; "last" for the newest run with these targets; else a file in ``weights/``.
         targets: names of what is trained.
     """
+    new = str(RUNS_DIR / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S"))
     if ckpt_path is None:
-        return str(RUNS_DIR / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S"))
+        return new
     if ckpt_path != "last":
         return str(Path(ckpt_path).absolute().parent.parent)
     runs = [file.parent.parent for file in RUNS_DIR.rglob(f"{RUN_WEIGHTS_DIR}/{LAST_NAME}")]
     same = [run for run in runs if list(read_hparams(run)["targets"]) == list(targets)]
-    if not same:
-        raise UserError(
-            f"`ckpt_path` (=last): no run in `{RUNS_DIR}` with the targets {list(targets)} has a {LAST_NAME}"
-        )
-    return str(max(same, key=lambda run: (run / RUN_WEIGHTS_DIR / LAST_NAME).stat().st_mtime))
+    newest = max(same, key=lambda run: (run / RUN_WEIGHTS_DIR / LAST_NAME).stat().st_mtime, default=None)
+    return new if newest is None else str(newest)  # without one, train() says so: Hydra would show a traceback
 
 
 def build(cfg: DictConfig) -> Any:

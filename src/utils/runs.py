@@ -53,7 +53,8 @@ def resume_path(ckpt_path: str | None, run_dir: Path) -> str | None:
         return None
     path = run_dir / RUN_WEIGHTS_DIR / LAST_NAME if ckpt_path == "last" else Path(ckpt_path)
     if not path.is_file():
-        raise UserError(f"`ckpt_path` (={ckpt_path}): there is no file `{path}`")
+        hint = "; there is no run to go on with, start one without ckpt_path" if ckpt_path == "last" else ""
+        raise UserError(f"`ckpt_path` (={ckpt_path}): there is no file `{path}`{hint}")
     return str(path)
 
 
