@@ -1,4 +1,8 @@
-"""Every command in the README is executed, with small songs, networks and runs in the place of its examples."""
+"""The README's commands, with small songs, networks and runs in the place of its examples.
+
+What needs a browser, a server, several processes or a long time is executed by a test of its own, which is named where
+it is left out here. Commands for clusters (srun, torchrun over nodes, SLURM) are only composed: there is none here.
+"""
 
 import re
 import runpy

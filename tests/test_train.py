@@ -164,6 +164,15 @@ def test_without_a_dataset_one_line_says_what_to_set(run_script: Callable[..., R
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_bf16_and_accumulated_gradients(train: Callable[..., Run], tmp_path: Path) -> None:
+    settings = ["trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "callbacks.listen.songs=0"]
+    small = ["data.samples_per_epoch=16", "data.batch_size=2", "trainer.max_epochs=1"]
+    done = train(tmp_path / "run", *settings, *small)
+    assert done.returncode == 0, done.stderr
+    assert len(scalars(tmp_path / "run", "train/gradient_norm")) == 4  # 8 batches, two in a step
+    assert "for a global batch of 4" in (tmp_path / "run" / "train.log").read_text()
+
+
 def test_nothing_to_go_on_with_is_one_line(train: Callable[..., Run], tmp_path: Path) -> None:
     done = train(tmp_path / "run", "ckpt_path=last")
     assert done.returncode == 2

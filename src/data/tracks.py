@@ -9,8 +9,8 @@ from pathlib import Path
 import soundfile
 
 from utils.errors import UserError
+from utils.sources import SOURCES
 
-SOURCES = ("vocals", "drums", "bass", "other")
 SUBSETS = ("train", "test")
 SUFFIXES = (".wav", ".flac")
 

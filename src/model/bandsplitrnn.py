@@ -93,14 +93,12 @@ class BandSplitRNN(nn.Module):
         rows = normal.unflatten(1, (-1, self.joint_channels)).permute(4, 0, 1, 3, 2).flatten(1, 2)
         rows = rows.contiguous()  # (T, M, F, joint channels)
         mask = self.estimate_mask(torch.view_as_real(rows).flatten(3), channels)
-        estimates = (
-            torch.view_as_complex(mask.unflatten(4, (-1, 2)).contiguous()) * rows
-        )  # (S, T, M, F, joint channels)
-        estimates = estimates.unflatten(2, (batch, -1)).permute(2, 0, 3, 5, 4, 1).flatten(2, 3)
+        mask = torch.view_as_complex(mask.unflatten(4, (-1, 2)).contiguous())  # (S, T, M, F, joint channels)
+        estimates = (mask * rows).unflatten(2, (batch, -1)).permute(2, 0, 3, 5, 4, 1).flatten(2, 3)
         return estimates if scale is None else estimates * scale.unsqueeze(1) + mean.unsqueeze(1)
 
     def compile(self, **options: Any) -> None:
-        """Compile the real-valued parts, one by one: complex numbers and the band tables stay outside.
+        """Compile the real-valued parts, one by one: the complex mask and its product stay outside.
 
         Args:
             options: of ``torch.compile``.

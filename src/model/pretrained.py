@@ -11,8 +11,7 @@ from model.layouts import read_network
 from model.separation_network import SeparationNetwork, build_network
 from utils.checkpoints import load_strictly, locate_networks
 from utils.errors import UserError
-
-SOURCES = ("vocals", "drums", "bass", "other")
+from utils.sources import SOURCES
 
 
 class NetworkBank(nn.Module):

@@ -17,6 +17,7 @@ from model.layouts.translate import State, bin_major, block_keys, by_group, coun
 from model.modules.bands import BandTable
 from utils.checkpoints import HPARAMS_NAME, check_keys
 from utils.errors import UserError
+from utils.sources import SOURCES
 
 NAME = "amanteur/BandSplitRNN-PyTorch (.pt with hparams.yaml)"
 VALUES_PER_BIN = 4  # two channels, real and imaginary
@@ -28,7 +29,6 @@ _SUPPORTED = {
     "complex_as_channel": [True],
     "is_mono": [False],
 }
-_SOURCES = ("vocals", "drums", "bass", "other")
 
 
 def matches(checkpoint: Checkpoint) -> bool:
@@ -113,10 +113,10 @@ def _target(checkpoint: Checkpoint) -> str:
         if isinstance(settings, Mapping) and isinstance(settings.get("target"), str):
             return settings["target"]
     for name in (checkpoint.file.stem, checkpoint.file.absolute().parent.name):
-        named = [word for word in re.split(r"[^a-z]+", name.lower()) if word in _SOURCES]
+        named = [word for word in re.split(r"[^a-z]+", name.lower()) if word in SOURCES]
         if len(named) == 1:
             return named[0]
-    raise UserError(f"`{checkpoint.file}` does not say what it estimates: name it after one of {list(_SOURCES)}")
+    raise UserError(f"`{checkpoint.file}` does not say what it estimates: name it after one of {list(SOURCES)}")
 
 
 def _weights(state: State, table: BandTable, repeats: int, frames_last: bool) -> Iterator[tuple[str, Tensor]]:
