@@ -74,13 +74,13 @@ class OnnxTransform(nn.Module):
     def __init__(self, spectrogram: Spectrogram) -> None:
         super().__init__()
         self.n_fft, self.hop = spectrogram.n_fft, spectrogram.hop_samples
-        if self.n_fft % (4 * self.hop):
-            raise UserError(
-                f"`hop_samples` (={self.hop}) must divide a quarter of `n_fft` (={self.n_fft}) for the export"
-            )
+        if self.n_fft % self.hop:
+            raise UserError(f"`hop_samples` (={self.hop}) must divide `n_fft` (={self.n_fft}) for the export")
         self.register_buffer("window", spectrogram.window.clone())
 
     def forward(self, waveform: Tensor) -> Tensor:
+        if 4 * self.hop > self.n_fft:  # as in Spectrogram.padded_length
+            waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop))
         batch, channels, length = waveform.shape
         padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2), mode="reflect").flatten(0, 1).unsqueeze(2)
         shape = (batch * channels, length // self.hop + 1, self.n_fft // 2 + 1, 2)
