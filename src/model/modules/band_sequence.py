@@ -1,5 +1,6 @@
 """The sequence model over band features: along time, across bands, and optionally across channels and frames."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -153,19 +154,19 @@ class FrameAttention(nn.Module):
         self.out = HeadProjection(features, features, 1, bands, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        queries, keys, values = (  # (M, heads, T, K · width): a frame's bands are one vector
-            project(x).permute(2, 3, 1, 0, 4).flatten(3) for project in (self.query, self.key, self.value)
-        )
-        attended = F.scaled_dot_product_attention(queries, keys, values)
-        attended = attended.unflatten(3, (x.shape[0], -1)).permute(3, 2, 0, 1, 4).flatten(3)
-        return x + self.out(attended).squeeze(3)
+        queries, keys, values = self.query(x), self.key(x), self.value(x)
+        scores = queries @ keys.mT / math.sqrt(queries.shape[-1])
+        attended = scores.softmax(-1).to(values.dtype) @ values
+        attended = attended.unflatten(3, (len(x), -1)).permute(3, 2, 0, 1, 4).flatten(3)
+        out = self.out(attended).squeeze(1).unflatten(2, (len(x), -1))
+        return x + out.permute(2, 1, 0, 3)
 
 
 class HeadProjection(nn.Module):
     """Linear → PReLU (one slope per head) → layer norm over a frame's bands and a head's features.
 
     Shapes:
-        (K, T, M, N) → (K, T, M, heads, width).
+        (K, T, M, N) → (M, heads, T, K · width): a frame's bands are one vector.
     """
 
     def __init__(self, features: int, width: int, heads: int, bands: int, eps: float = EPS) -> None:
@@ -178,7 +179,8 @@ class HeadProjection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         heads, width = self.norm_weight.shape[1:]
-        x = self.linear(x).unflatten(-1, (heads, width))
-        x = torch.where(x >= 0, x, x * self.slope)
-        weight, bias = (p.unsqueeze(1).unsqueeze(1) for p in (self.norm_weight, self.norm_bias))
-        return group_norm(x, (0, 4), weight, bias, self.eps)
+        slopes = self.slope.expand(heads, width).flatten()  # PReLU is many times faster with one for each feature
+        projected = F.prelu(self.linear(x).float().flatten(0, 2), slopes).view(*x.shape[:3], heads, width)
+        vectors = projected.permute(2, 3, 1, 0, 4).flatten(3)
+        weight, bias = (p.transpose(0, 1).flatten(1).unsqueeze(1) for p in (self.norm_weight, self.norm_bias))
+        return torch.addcmul(bias, F.layer_norm(vectors, vectors.shape[3:], eps=self.eps), weight)
