@@ -59,6 +59,9 @@ def per_song(values: Mapping[str, Sequence[float]], label: str) -> Figure:
         axis.scatter(finite, height, 26, color=tint(name, 0.6), edgecolors="white", linewidths=0.4)
         if len(finite):
             axis.plot([np.median(finite)] * 2, [row - 0.36, row + 0.36], color=color(name), linewidth=2.5)
+    if axis.dataLim.x0 >= 0:  # from zero, so that songs that are all alike look alike
+        right = axis.get_xlim()[1]
+        axis.set_xlim(-0.03 * right, right)
     axis.set(yticks=range(len(values)), ylim=(len(values) - 0.5, -0.5), xlabel=label)
     axis.set_yticklabels(values, fontweight="bold")
     for tick, name in zip(axis.get_yticklabels(), values, strict=True):
@@ -97,5 +100,5 @@ def correlations(matrices: Mapping[str, Tensor], names: Sequence[str]) -> Figure
         for row, column in np.ndindex(*matrix.shape):
             value = matrix[row, column].item()
             ink = "white" if abs(value) > 0.6 else INK
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
+            axis.text(column, row, f"{value:z.2f}", ha="center", va="center", color=ink)
     return figure

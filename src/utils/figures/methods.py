@@ -46,7 +46,7 @@ def read_methods(path: Path) -> list[Method]:
 
 def methods_over_years(methods: Sequence[Method]) -> Figure:
     """A dot per method, those with extra training data set apart, and the best result so far without such data."""
-    figure, (axis,) = new_figure(1, 12, 7.5)
+    figure, (axis,) = new_figure(1, 12, 9)
     axis.set(xlabel="year of publication", ylabel="SDR in dB, mean of vocals, drums, bass, other")
     first, last = min(m.date for m in methods), max(m.date for m in methods)
     axis.set(xlim=(first - 0.35, last + 0.75), ylim=(min(m.sdr_db for m in methods) - 0.5, 10.4))
