@@ -6,6 +6,7 @@ a second that it offers, from disk and from memory. On a GPU also batch sizes, p
 rendered here: ``example/tiny_musdb.py``.
 """
 
+import argparse
 import os
 import resource
 import sys
@@ -33,13 +34,11 @@ sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
 from flops import count_flops, fastest, matmul_flops
 
 from example.tiny_musdb import write_tiny_musdb
-from model.pl_model import separation_loss
 from model.separation_network import build_network
 from utils.config import build
 from utils.devices import choose_device
 from utils.runs import model_hparams
 
-NETWORKS = ("bandsplitrnn_small", "bandsplitrnn")
 LOADERS = (("disk", 0), ("disk", 2), ("memory", 0), ("memory", 2))
 
 
@@ -54,7 +53,7 @@ def step_row(name: str, precision: str, batch: int, compiled: bool, device: torc
     network = build_network(model_hparams(cfg)).to(device)
     if compiled:
         network.bandsplitrnn.compile()
-    optimizer = build(cfg.optimizer)(network.parameters())
+    loss, optimizer = build(cfg.loss), build(cfg.optimizer)(network.named_parameters())
     length = round(cfg.data.crop_seconds * cfg.featurizer.sample_rate_hz)
     targets = 0.1 * torch.randn(batch, len(cfg.target.targets), 2, length, device=device)
     mixture = targets.sum(1)
@@ -62,7 +61,7 @@ def step_row(name: str, precision: str, batch: int, compiled: bool, device: torc
 
     def forward() -> torch.Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            return sum(separation_loss(network, mixture, targets).values())
+            return sum(loss(network, mixture, targets).values())
 
     def step() -> None:
         optimizer.zero_grad()
@@ -77,13 +76,14 @@ def step_row(name: str, precision: str, batch: int, compiled: bool, device: torc
     return [*row, f"{flops / seconds / 1e9:.0f}", f"{share:.2f}", f"{peak_mb(device):.0f}"], crops
 
 
-def loader_crops_per_second(root: Path, where: str, workers: int, augmentations: str) -> float:
+def loader_crops_per_second(root: Path, where: str, workers: int, augmentations: str, overrides: list[str]) -> float:
     cfg = composed(
         f"data.roots=[{root}]",
         f"augmentations={augmentations}",
         f"data.preload={str(where == 'memory').lower()}",
         f"data.num_workers={workers}",
         "data.batch_size=4",
+        *overrides,
     )
     datamodule = build(cfg.data)
     datamodule.setup("fit")
@@ -103,7 +103,12 @@ def peak_mb(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
-def main(overrides: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="of conf/, for the networks and the loader")
+    parser.add_argument("-n", "--networks", nargs="+", default=["bandsplitrnn_small", "bandsplitrnn"])
+    parser.add_argument("-p", "--precision", nargs="+", default=["fp32", "bf16"])
+    args = parser.parse_args()
     device, console = choose_device("auto"), Console()
     gpu = device.type == "cuda"
     table = Table(
@@ -111,10 +116,10 @@ def main(overrides: list[str]) -> None:
         title=f"training steps on {device}, {torch.get_num_threads()} threads",
     )
     appetite = []
-    choices = product(NETWORKS, ("fp32", "bf16"), (2, 8, 32) if gpu else (1,), (False, True) if gpu else (False,))
+    choices = product(args.networks, args.precision, (2, 8, 32) if gpu else (1,), (False, True) if gpu else (False,))
     for choice in choices:  # each in a process of its own, whose memory is its alone
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            row, crops = process.submit(step_row, *choice, device, overrides).result()
+            row, crops = process.submit(step_row, *choice, device, args.overrides).result()
         appetite.append(crops)
         table.add_row(*row)
     console.print(table)
@@ -126,10 +131,10 @@ def main(overrides: list[str]) -> None:
         root = write_tiny_musdb(Path(folder) / "musdb")
         for augmentations in ("paper", "strong"):
             for where, workers in LOADERS:
-                offered = loader_crops_per_second(root, where, workers, augmentations)
+                offered = loader_crops_per_second(root, where, workers, augmentations, args.overrides)
                 table.add_row(where, str(workers), augmentations, f"{offered:.1f}", f"{offered / hungriest:.1f} ×")
     console.print(table)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -50,7 +50,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     global_batch = trainer.world_size * cfg.data.batch_size * cfg.trainer.accumulate_grad_batches
     cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
     scheduler = build(cfg.scheduler)
-    module = SeparationModule(network, build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator)
+    module = SeparationModule(
+        network, build(cfg.loss), build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator
+    )
     log.info("%s", describe_run(cfg, network, global_batch))
     if cfg.model.compile:
         network.bandsplitrnn.compile()

@@ -125,7 +125,7 @@ def test_a_silent_truth_does_not_count_in_the_validation():
         "featurizer": {"n_fft": 256, "hop_samples": 64, "sample_rate_hz": 16000},
         "model": {"features": 4, "repeats": 1},
     }
-    module = SeparationModule(build_network(hparams), None, None, "epoch", lambda mixture: separate)
+    module = SeparationModule(build_network(hparams), None, None, None, "epoch", lambda mixture: separate)
     truth = torch.stack([torch.ones(2, 100), torch.zeros(2, 100)])[None]
     module.validation_step({"song": "A", "mixture": truth.sum(1), "targets": truth}, 0)
     guitar, piano = module._scores["A"]

@@ -1,4 +1,4 @@
-"""The Lightning module: it *has* a network, and knows the loss, the optimiser and the validation."""
+"""The Lightning module: it *has* a network and a loss, and knows the optimiser and the validation."""
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from model.separation_network import SeparationNetwork
@@ -22,7 +21,8 @@ class SeparationModule(pl.LightningModule):
 
     Args:
         network: what is trained.
-        optimizer: parameters → optimiser.
+        loss: (network, mixture, targets) → the loss's terms by name (:mod:`model.losses`).
+        optimizer: (name, parameter) pairs → optimiser.
         scheduler: optimiser → learning-rate schedule.
         scheduler_interval: "step" or "epoch", when the schedule moves on.
         separate: (C, L) → {target: (C, L)}, the Separator over the same network, for validation on whole songs.
@@ -31,6 +31,7 @@ class SeparationModule(pl.LightningModule):
     def __init__(
         self,
         network: SeparationNetwork,
+        loss: Callable[[SeparationNetwork, Tensor, Tensor], dict[str, Tensor]],
         optimizer: Callable[..., Optimizer],
         scheduler: Callable[[Optimizer], Scheduler],
         scheduler_interval: str,
@@ -38,13 +39,13 @@ class SeparationModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self._optimizer, self._scheduler = optimizer, scheduler
+        self._loss, self._optimizer, self._scheduler = loss, optimizer, scheduler
         self._scheduler_interval = scheduler_interval
         self._separate = separate
         self._scores: dict[str, list[float]] = {}  # uSDR of this process's songs, by target
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        losses = separation_loss(self.network, batch["mixture"], batch["targets"])
+        losses = self._loss(self.network, batch["mixture"], batch["targets"])
         loss = sum(losses.values())
         if not torch.isfinite(loss):
             raise UserError(f"the loss is {loss.item()} in step {self.global_step}, on the songs {batch['songs']}")
@@ -75,30 +76,9 @@ class SeparationModule(pl.LightningModule):
         self.log("val/usdr", scores.nanmean(), prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = self._optimizer(self.network.parameters())
+        optimizer = self._optimizer(self.network.named_parameters())
         schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-
-def separation_loss(network: SeparationNetwork, mixture: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """The paper's loss: L1 of the real parts, of the imaginary parts, and of the waveforms, each a mean.
-
-    Args:
-        network: mixture → estimates.
-        mixture: (B, C, L).
-        targets: (B, S, C, L).
-
-    Returns:
-        The three terms by name; their sum is the loss.
-    """
-    estimated = network.estimate_spectra(mixture)
-    true = network.spectrogram(targets)
-    waveforms = network.spectrogram.inverse(estimated, mixture.shape[-1])
-    return {
-        "loss_real": F.l1_loss(estimated.real, true.real),
-        "loss_imaginary": F.l1_loss(estimated.imag, true.imag),
-        "loss_waveform": F.l1_loss(waveforms, targets),
-    }
 
 
 def scaled_learning_rate(lr: float, global_batch: int, rule: str, reference_batch_size: int) -> float:

@@ -1,0 +1,85 @@
+"""Muon against PyTorch's own for one matrix and its AdamW for the rest; gates and bands as matrices of their own."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from model.muon import Muon, orthogonalise
+from model.separation_network import build_network
+
+HPARAMS = {
+    "targets": ["vocals", "drums"],
+    "bands_hz": [[4000, 1000]],
+    "featurizer": {"n_fft": 256, "hop_samples": 64, "sample_rate_hz": 16000},
+    "model": {"features": 8, "repeats": 1, "tac": {"factor": 1}, "attention": {"width": 2}},
+}
+
+
+def gradients(model: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def test_a_matrix_moves_as_with_pytorchs_muon_and_an_offset_as_with_adamw() -> None:
+    ours = nn.Linear(24, 40)
+    theirs = copy.deepcopy(ours)
+    optimizer = Muon(ours.named_parameters(), lr=1e-2, weight_decay=0.1)
+    muon = torch.optim.Muon([theirs.weight], lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    adamw = torch.optim.AdamW([theirs.bias], lr=1e-2, weight_decay=0)
+    begin = theirs.weight.detach().clone()
+    for step in range(5):
+        gradients(ours, step)
+        gradients(theirs, step)
+        for each in (optimizer, muon, adamw):
+            each.step()
+    moved = (theirs.weight - begin).norm()
+    assert (ours.weight - theirs.weight).norm() < 0.02 * moved  # theirs iterates in bfloat16
+    torch.testing.assert_close(ours.bias, theirs.bias)
+
+
+@pytest.mark.parametrize("shape", [(3, 20, 8), (3, 8, 20), (1, 16, 16)])
+def test_singular_values_become_one(shape: tuple[int, ...]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    values = torch.linalg.svdvals(orthogonalise(matrices))
+    assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_gates_and_bands_are_matrices_of_their_own() -> None:
+    network = build_network(HPARAMS)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    optimizer = Muon(network.named_parameters(), lr=1e-2, weight_decay=0)
+    gradients(network, 0)
+    optimizer.step()
+    moved = {name: (parameter - before[name]).detach() for name, parameter in network.named_parameters()}
+    (gates,) = [step for name, step in moved.items() if name.endswith("0.time.rnn.weight_ih_l0")]
+    (bands,) = [step for name, step in moved.items() if name.endswith("estimators.0.first.linear.weight")]
+    for step in (gates.unflatten(0, (4, -1)), bands):  # each of them: 0.01 · 0.2 · √(longer side) · (about 1)
+        values = torch.linalg.svdvals(step) / (1e-2 * 0.2 * max(step.shape[-2:]) ** 0.5)
+        assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_first_and_last_layer_are_adamws() -> None:
+    network = build_network(HPARAMS)
+    optimizer = Muon(network.named_parameters())
+    of_muon, of_adamw = (set(group["param_names"]) for group in optimizer.param_groups)
+    assert of_muon | of_adamw == {name for name, _ in network.named_parameters()}
+    for part in ("bandsplitrnn.split", "outputs", "norm", "bias", "slope"):
+        assert any(part in name for name in of_adamw)
+        assert not any(part in name for name in of_muon)
+
+
+def test_a_saved_state_goes_on_bit_for_bit() -> None:
+    one = nn.LSTM(6, 5)
+    optimizer = Muon(one.named_parameters())
+    gradients(one, 0)
+    optimizer.step()
+    two = copy.deepcopy(one)
+    resumed = Muon(two.named_parameters())
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for model, each in ((one, optimizer), (two, resumed)):
+        gradients(model, 1)
+        each.step()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
