@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("-n", "--networks", nargs="+", default=["bandsplitrnn_small", "bandsplitrnn"])
     parser.add_argument("-p", "--precision", nargs="+", default=["fp32", "bf16"])
     args = parser.parse_args()
-    device, console = choose_device("auto"), Console()
+    device, console = choose_device("auto"), Console(width=120)
     gpu = device.type == "cuda"
     table = Table(
         *("network", "precision", "batch", "compile", "steps/s", "crops/s", "GFLOP/s", "share of matmul", "peak MB"),

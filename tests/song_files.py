@@ -1,5 +1,6 @@
-"""Songs, and models that need no training, for the tests of inference."""
+"""Songs, and models that need no training, for the tests of inference; and a port for those that serve."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,10 @@ def read(path: Path) -> np.ndarray:
 def snr_db(reference: np.ndarray | Tensor, estimate: np.ndarray | Tensor) -> float:
     reference, estimate = np.asarray(reference, float), np.asarray(estimate, float)
     return 10 * np.log10((reference**2).sum() / (((reference - estimate) ** 2).sum() + 1e-12))
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

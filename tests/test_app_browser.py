@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from playwright.sync_api import expect, sync_playwright
 
 import inference
 from tests.conftest import PROJECT_DIR
-from tests.song_files import TARGETS, TINY_HPARAMS, music, write_song, write_tiny_model
+from tests.song_files import TARGETS, TINY_HPARAMS, free_port, music, write_song, write_tiny_model
 from utils.checkpoints import write_hparams
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -28,12 +27,6 @@ FLAGS = [
 ]
 FILE_INPUT = "#song input[type=file]"
 SECONDS = 8
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

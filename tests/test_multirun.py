@@ -1,4 +1,4 @@
-"""``python train.py -m target=…``: several networks in one command, here and as jobs of a cluster."""
+"""``python train.py -m target=…``: several networks in one command; test_readme.py runs them as jobs of a cluster."""
 
 import os
 import subprocess
@@ -40,14 +40,6 @@ def test_each_target_gets_a_folder_of_its_own_and_together_they_are_a_model(
         assert Separator.from_pretrained(run, "cpu").targets == (target,)
         assert (run / "train.log").read_text().count("parameters\n") == 1  # the other job logs elsewhere
     assert Separator.from_pretrained(tmp_path / "sweep", "cpu").targets == ("vocals", "bass")
-
-
-def test_a_job_of_a_cluster_trains_from_any_folder(multirun: Callable[..., Run], tmp_path: Path) -> None:
-    """Submitit's local executor does what its SLURM executor does, with a process in the place of a job."""
-    done = multirun("target=drums", "hydra/launcher=submitit_local")
-    assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "sweep/.submitit").glob("*/*_result.pkl"))
-    assert Separator.from_pretrained(tmp_path / "sweep/0_drums", "cpu").targets == ("drums",)
 
 
 @pytest.mark.parametrize(
