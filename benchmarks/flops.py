@@ -14,7 +14,7 @@ GATES = {nn.LSTM: 4, nn.GRU: 3}
 def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
     """Operations in the matrix products of one ``run``: a multiplication and an addition count as two.
 
-    Attention's products are left out: they are a few thousandths of the recurrent layers'.
+    Attention's products of frames with frames are left out: they are a hundredth of the recurrent layers'.
     """
     total = 0.0
 

@@ -18,6 +18,15 @@ def test_inverse_gives_the_waveform_back(hop: int, length: int) -> None:
     torch.testing.assert_close(back, waveform, atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("hop", [256, 441, 1024])
+def test_inverse_of_what_is_no_signals_spectrogram_is_pytorchs(hop: int) -> None:
+    spectrogram, length = Spectrogram(2048, hop), 20_000
+    spectrum = torch.randn(3, 1025, spectrogram(torch.zeros(length)).shape[-1], dtype=torch.complex64)
+    window, padded = spectrogram.window, spectrogram.padded_length(length)
+    truth = torch.istft(spectrum, 2048, hop, window=window, length=padded)[:, :length]
+    torch.testing.assert_close(spectrogram.inverse(spectrum, length), truth, atol=1e-5, rtol=0)
+
+
 def test_a_tone_stands_in_its_bin_at_its_level() -> None:
     sample_rate_hz, bin_number, amplitude = 44100, 100, 0.5
     time = torch.arange(sample_rate_hz) / sample_rate_hz
