@@ -79,7 +79,7 @@ class Page:
         targets = list(self.engine.models.load(names[0]).targets)
         with gr.Blocks(title=views.TITLE, analytics_enabled=False, fill_width=False) as blocks:
             gr.HTML(views.header(limits), elem_id="header", js_on_load=None)
-            song = gr.File(label="song", show_label=False, elem_id="song", height=130)
+            song = gr.File(label="song", show_label=False, elem_id="song", height=150)
             card = gr.HTML(elem_id="card", js_on_load=None)
             with gr.Row():
                 model = gr.Dropdown(

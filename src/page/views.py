@@ -25,7 +25,7 @@ def head() -> str:
 def header(limits: Limits) -> str:
     """What this is, and what it takes."""
     taken = f"Songs of at most {limits.minutes:g} minutes and {limits.megabytes:g} MB; deleted when you close the page."
-    return f"<h1>{TITLE}</h1><p>Take a song apart, and listen to its voices. {taken}</p>"
+    return f"<h1>{TITLE}</h1><p>Take a song apart, and listen to its stems. {taken}</p>"
 
 
 def clock(seconds: float) -> str:
