@@ -23,7 +23,7 @@ from utils.config import build, build_all, let_jobs_import
 from utils.errors import UserError, one_line
 from utils.paths import CONF_DIR
 from utils.quiet import quiet_libraries
-from utils.runs import describe_run, open_run, resume_path
+from utils.runs import describe_run, open_run, resume_path, unvalidated_steps
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         network, build(cfg.loss), build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator
     )
     log.info("%s", describe_run(cfg, network, global_batch))
+    if left := unvalidated_steps(cfg.trainer.max_steps, cfg.data.samples_per_epoch, global_batch):
+        log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", cfg.trainer.max_steps, left)
     if cfg.model.compile:
         network.bandsplitrnn.compile()
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)

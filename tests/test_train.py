@@ -134,6 +134,13 @@ def kill_after(steps: int, command: list, run_dir: Path) -> None:
         process.wait()
 
 
+def test_a_run_that_ends_before_a_validation_says_so(train: Callable[..., Run], tmp_path: Path) -> None:
+    done = train(tmp_path / "run", "data.samples_per_epoch=8", "data.batch_size=2", "trainer.max_steps=3")
+    assert done.returncode == 0, done.stderr
+    assert "`trainer.max_steps` (=3) ends 3 steps after a validation" in (tmp_path / "run" / "train.log").read_text()
+    assert (tmp_path / "run" / "weights" / "last.ckpt").is_file()
+
+
 def test_two_processes_compute_the_same_loss_as_one(train: Callable[..., Run], tmp_path: Path) -> None:
     same = [
         "data.samples_per_epoch=16",

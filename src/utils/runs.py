@@ -73,6 +73,15 @@ def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int) -
     )
 
 
+def unvalidated_steps(max_steps: int, samples_per_epoch: int, global_batch: int) -> int:
+    """How many steps a run makes after its last validation: they count for nothing, since the best validated is used.
+
+    >>> unvalidated_steps(2600, 1000, 4), unvalidated_steps(2500, 1000, 4), unvalidated_steps(-1, 1000, 4)
+    (100, 0, 0)
+    """
+    return max_steps % max(1, samples_per_epoch // global_batch) if max_steps > 0 else 0
+
+
 def git_commit() -> str:
     """The commit of this project's checkout, marked when files differ from it."""
     command = ["git", "-C", str(PROJECT_DIR), "describe", "--always", "--dirty", "--abbrev=12"]
