@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import tee
 from pathlib import Path
@@ -118,6 +118,20 @@ class Separator:
         params = AudioParams.from_mapping(params)
         dtype = choose_precision(precision, chosen)
         return cls(network, network.targets, network.sample_rate_hz, params, chosen, dtype)
+
+    def only(self, targets: Collection[str]) -> Self:
+        """A separator for some of the targets, in this one's order: what only the others need is not computed.
+
+        Raises:
+            UserError: there is no such target.
+        """
+        if not targets or set(targets) - set(self.targets):
+            raise UserError(f"`targets` (={list(targets)}) must be some of {', '.join(self.targets)}")
+        places = [place for place, target in enumerate(self.targets) if target in targets]
+        only = getattr(self.network, "only", None)  # a plain function computes all
+        network = only(targets) if only else lambda windows: self.network(windows)[:, places]
+        names = [self.targets[place] for place in places]
+        return type(self)(network, names, self.sample_rate_hz, self.audio_params, self.device, self.precision)
 
     def __call__(self, waveform: Tensor, sample_rate_hz: int | None = None) -> dict[str, Tensor]:
         """Separate a waveform (C, L); stems have its length, level and sample rate.

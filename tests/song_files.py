@@ -30,6 +30,16 @@ def write_tiny_model(folder: Path) -> Path:
     return folder
 
 
+def write_tiny_bank(folder: Path) -> Path:
+    """A folder of models with random weights, one for each target."""
+    for seed, target in enumerate(TARGETS):
+        torch.manual_seed(seed)
+        hparams = {**TINY_HPARAMS, "targets": [target]}
+        write_hparams(folder / target, hparams)
+        write_weights(folder / target / WEIGHTS_NAME, build_network(hparams).state_dict())
+    return folder
+
+
 def share_separator(shares: dict[str, float], **params: float) -> Separator:
     """Each target is a fixed share of the mixture: what comes out is known to the sample."""
     gains = torch.tensor(list(shares.values()))[:, None, None]

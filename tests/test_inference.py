@@ -14,12 +14,23 @@ import soundfile
 import torch
 
 import inference
+from model.separation_network import SeparationNetwork
 from songs.catalogue import separate_catalogue
 from songs.finding import find_songs
 from songs.options import Options
 from songs.separating import separate_song
 from tests.conftest import PROJECT_DIR
-from tests.song_files import TARGETS, music, noise, read, share_separator, snr_db, write_song, write_tiny_model
+from tests.song_files import (
+    TARGETS,
+    music,
+    noise,
+    read,
+    share_separator,
+    snr_db,
+    write_song,
+    write_tiny_bank,
+    write_tiny_model,
+)
 from utils.audio import FORMATS
 from utils.errors import UserError
 
@@ -61,6 +72,30 @@ def test_targets_are_chosen(tmp_path, model):
     arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-t", "vocals", "bass", "-d", "cpu"]
     assert inference.main([*map(str, arguments)]) == 0
     assert names(tmp_path / "out") == ["song_bass.wav", "song_vocals.wav"]
+
+
+@pytest.mark.parametrize("choice", [["-t", "bass", "drums"], ["--two-stems", "bass"]])
+@pytest.mark.parametrize("write", [write_tiny_model, write_tiny_bank])
+def test_what_nobody_asked_for_is_not_computed(tmp_path, monkeypatch, write, choice):
+    """Of several networks, and of one network's masks; what is computed is the same as among all."""
+    model, song = write(tmp_path / "model"), music(20_000)
+    write_song(tmp_path / "song.wav", song)
+    whole = inference.Separator.from_pretrained(model, "cpu")(song)
+    computed, estimate = set(), SeparationNetwork.separate_spectrum
+
+    def watched(network, spectrum):
+        spectra = estimate(network, spectrum)
+        assert spectra.shape[1] == len(network.targets)
+        computed.update(network.targets)
+        return spectra
+
+    monkeypatch.setattr(SeparationNetwork, "separate_spectrum", watched)
+    arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-d", "cpu", *choice]
+    assert inference.main([*map(str, arguments)]) == 0
+    asked = {"bass", "drums"} if "-t" in choice else {"bass"}
+    assert computed == asked
+    for target in asked:
+        assert np.abs(read(tmp_path / "out" / f"song_{target}.wav") - whole[target].numpy()).max() < 1e-6
 
 
 def test_the_script_gives_what_the_separator_gives(tmp_path, model):

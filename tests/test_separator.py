@@ -48,6 +48,23 @@ def test_stems_do_not_depend_on_the_blocks(tiny):
         assert (streamed - whole).abs().max() < 1e-5
 
 
+def test_only_some_targets_in_the_order_of_the_model(tiny):
+    song = music(30_000)
+    whole, some = tiny(song), tiny.only(["other", "vocals"])
+    assert some.targets == ("vocals", "other")
+    assert tiny.targets == TARGETS
+    for target, stem in some(song).items():
+        assert torch.equal(stem, whole[target])
+    memory = [{weights.data_ptr() for weights in separator.network.parameters()} for separator in (tiny, some)]
+    assert memory[1] < memory[0]
+
+
+@pytest.mark.parametrize("targets", [[], ["vocals", "kazoo"]])
+def test_targets_that_are_not_there_are_refused(tiny, targets):
+    with pytest.raises(UserError, match="must be some of vocals, drums, bass, other"):
+        tiny.only(targets)
+
+
 def test_stems_are_named_and_keep_the_order_of_the_model(tiny):
     song = music(30_000)
     stems = tiny(song)

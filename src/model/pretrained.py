@@ -1,8 +1,8 @@
 """From a path to a network: one file, or one per target, in any layout that is known."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,10 @@ class NetworkBank(nn.Module):
         twice = sorted({target for target in self.targets if self.targets.count(target) > 1})
         if twice:
             raise UserError(f"several checkpoints here estimate {', '.join(twice)}: give the path of the one you mean")
+
+    def only(self, targets: Collection[str]) -> Self:
+        """The same networks without those that estimate none of the targets."""
+        return NetworkBank([network.only(targets) for network in self.networks if {*network.targets} & {*targets}])
 
     def forward(self, mixture: Tensor) -> Tensor:
         spectra: dict[tuple[int, int], Tensor] = {}  # the same transform is computed once

@@ -1,7 +1,8 @@
 """Waveform to waveforms: the Fourier transform, the band-split RNN and the inverse, built from a model's settings."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,6 +39,15 @@ class SeparationNetwork(nn.Module):
         self.bandsplitrnn = bandsplitrnn
         frames = getattr(bandsplitrnn, "fixed_frames", None)
         self.window_samples: int | None = None if frames is None else (frames - 1) * spectrogram.hop_samples
+
+    def only(self, targets: Collection[str]) -> Self:
+        """The same network with the same weights, but it estimates no mask of other targets."""
+        shared = {id(weights): weights for weights in (*self.parameters(), *self.buffers())}
+        network, mask = copy.deepcopy(self, shared), self.bandsplitrnn.mask
+        kept = [place for place, target in enumerate(self.targets) if target in targets]
+        network.targets = tuple(self.targets[place] for place in kept)
+        network.bandsplitrnn.mask.estimators = nn.ModuleList(mask.estimators[place] for place in kept)
+        return network
 
     def forward(self, mixture: Tensor) -> Tensor:
         length = mixture.shape[-1]

@@ -69,7 +69,8 @@ def separate_catalogue(
     if dry_run:
         return _list(songs, refused, options)
     _check_writable(output_dir)
-    tally = separate_songs(songs, refused if process.rank == 0 else {}, separator, options)
+    wanted = separator.only(options.estimated(separator.targets))
+    tally = separate_songs(songs, refused if process.rank == 0 else {}, wanted, options)
     print(tally)
     return int(tally.failed > 0)
 
