@@ -1,6 +1,7 @@
 """Waveform → stems: the one Separator that inference, evaluation and validation share."""
 
 import logging
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from utils.overlap_add import FADES, overlap_add
 from utils.streams import drop_first, in_step
 
 log = logging.getLogger(__name__)
+MOST_SHIFTS = 32  # each holds windows in memory
 _NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
@@ -45,20 +47,26 @@ class AudioParams:
     shifts: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.hop_seconds <= self.window_seconds:
+        for field in fields(self):
+            value, kinds = getattr(self, field.name), (int, float) if field.type is float else (field.type,)
+            if not isinstance(value, kinds):
+                raise UserError(f"`audio_params.{field.name}` (={value!r}) must be of type {field.type.__name__}")
+        if not 0 < self.hop_seconds <= self.window_seconds < math.inf:
             raise UserError(
                 f"`audio_params.hop_seconds` (={self.hop_seconds}) must be above 0 and at most "
                 f"`window_seconds` (={self.window_seconds})"
             )
         if self.batch_size < 1:
             raise UserError(f"`audio_params.batch_size` (={self.batch_size}) must be at least 1")
-        if self.shifts < 1:
-            raise UserError(f"`audio_params.shifts` (={self.shifts}) must be at least 1")
+        if not 1 <= self.shifts <= MOST_SHIFTS:
+            raise UserError(f"`audio_params.shifts` (={self.shifts}) must lie in 1 … {MOST_SHIFTS}")
         if self.fade not in FADES:
             raise UserError(f"`audio_params.fade` (={self.fade!r}) must be one of {sorted(FADES)}")
 
     @classmethod
     def from_mapping(cls, params: Mapping[str, Any]) -> Self:
+        if not isinstance(params, Mapping):
+            raise UserError(f"`audio_params` (={params!r}) must be settings by name")
         unknown = sorted(params.keys() - {field.name for field in fields(cls)})
         if unknown:
             raise UserError(f"`audio_params` has no setting {unknown}: known are {[f.name for f in fields(cls)]}")
@@ -115,7 +123,10 @@ class Separator:
         chosen = choose_device(device)
         network, params = load_pretrained(Path(path))
         network.to(chosen).eval().requires_grad_(False)
-        params = AudioParams.from_mapping(params)
+        try:
+            params = AudioParams.from_mapping(params)
+        except UserError as error:
+            raise UserError(f"the settings of `{path}`: {error}") from error
         dtype = choose_precision(precision, chosen)
         return cls(network, network.targets, network.sample_rate_hz, params, chosen, dtype)
 
@@ -166,7 +177,7 @@ class Separator:
             (S, C, any length) each on the CPU, together as long as the blocks together.
         """
         params, rate_hz = self.audio_params, self.sample_rate_hz
-        window = getattr(self.network, "window_samples", None) or round(params.window_seconds * rate_hz)
+        window = getattr(self.network, "window_samples", None) or max(1, round(params.window_seconds * rate_hz))
         hop = min(window, max(1, round(params.hop_seconds * rate_hz)))
         copies = tee(blocks, params.shifts)
         shifted = [
@@ -187,13 +198,17 @@ class Separator:
         wanted = batch = min(self._largest_batch, len(windows))
         while (estimates := self._attempt(windows, batch)) is None:
             if batch == 1:
-                raise UserError(f"`{self.device}` has not enough memory for a window of {windows.shape[-1]} samples")
+                raise UserError(
+                    f"`{self.device}` has not enough memory for a window of {windows.shape[-1]} samples: choose "
+                    "another device, or shorten `audio_params.window_seconds` in the model's hparams.yaml"
+                )
             batch //= 2
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         if batch < wanted:
             self._largest_batch = batch
-            log.warning("%s ran out of memory: batch size %d from now on instead of %d", self.device, batch, wanted)
+            message = "`%s` ran out of memory: it computes %d windows at once from now on, not %d, to the same stems"
+            log.warning(message, self.device, batch, wanted)
         return estimates
 
     def _attempt(self, windows: Tensor, batch: int) -> Tensor | None:

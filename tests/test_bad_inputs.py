@@ -1,8 +1,11 @@
 """What a user can hand over by mistake: one line that names it and says why, and all other songs are done.
 
 Each case puts something beside a good song and separates the folder, or gives the whole command line.
+``python tests/bad_inputs_table.py`` prints them all as a table: the case, the line, the exit code.
 """
 
+import contextlib
+import io
 import os
 import pickle
 import resource
@@ -12,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -19,7 +23,8 @@ from safetensors.torch import save_file
 import inference
 import utils.errors
 from model.separation_network import build_network
-from tests.song_files import TINY_HPARAMS, music, noise, read, write_song, write_tiny_model
+from separator import AudioParams, Separator
+from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
 from utils.checkpoints import HPARAMS_NAME, WEIGHTS_NAME, write_hparams, write_weights
 
 SAMPLES = 4_000
@@ -83,6 +88,15 @@ def link_to_itself(path):
     path.symlink_to(path)
 
 
+def silent_film(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 16
+        frame = av.VideoFrame(16, 16, "yuv420p")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
 def collide(path):
     write_song(path, music(SAMPLES))
     write_song(path.with_suffix(".flac"), music(SAMPLES), subtype=None)
@@ -93,11 +107,16 @@ def well(name, make, stem=None):
 
 
 NOT_AUDIO = "it is no audio, or damaged beyond decoding"
-NOT_FINITE = "sample 1234 (at 0.028 s) is infinite or not a number: repair it"
+NO_FILE = "it is a folder, a pipe or a device: give a file"
+NOT_FINITE = "sample 1234 (at 0.028 s) is infinite or not a number: export it again"
 SQUARE = noise(SAMPLES).sign()
 
 CASES = [
     Case("empty.wav", Path.touch, "the file is empty"),
+    Case("empty.stem.mp4", Path.touch, "the file is empty"),
+    Case("film.mp4", silent_film, "it holds no audio"),
+    Case("pipe.wav", os.mkfifo, NO_FILE),
+    Case("device.wav", lambda path: path.symlink_to("/dev/zero"), NO_FILE),
     Case("header_only.wav", cut(song(subtype="PCM_16"), 44 / (44 + 4 * SAMPLES)), "it holds no samples"),
     Case("no_samples.wav", song(torch.zeros(2, 0)), "it holds no samples"),
     Case("half_a_header.wav", cut(song(), 0.0005), NOT_AUDIO),
@@ -123,10 +142,18 @@ CASES = [
     ),
     Case("nan.wav", with_sample(float("nan")), NOT_FINITE),
     Case("infinite.wav", with_sample(float("-inf")), NOT_FINITE),
-    Case("far_too_loud.wav", song(1e37 * noise(SAMPLES)), "its stems overflow: its samples are far beyond ±1"),
+    Case(
+        "far_too_loud.wav",
+        song(1e37 * noise(SAMPLES)),
+        "its stems overflow: its samples are far beyond ±1, make it quieter",
+    ),
     Case("surround.wav", song(noise(SAMPLES, 6)), "it has 6 channels: mix it down to stereo or mono first"),
-    Case("slow.wav", header_with_rate(3), "its sample rate of 3 Hz is none of sound (1 kHz to 1 MHz)"),
-    Case("fast.wav", header_with_rate(4_000_000), "its sample rate of 4000000 Hz is none of sound (1 kHz to 1 MHz)"),
+    Case("slow.wav", header_with_rate(3), "its sample rate of 3 Hz is none of sound (1 kHz to 1 MHz): export it again"),
+    Case(
+        "fast.wav",
+        header_with_rate(4_000_000),
+        "its sample rate of 4000000 Hz is none of sound (1 kHz to 1 MHz): export it again",
+    ),
     Case("circle.wav", link_to_itself, "Too many levels of symbolic links"),
     Case("dangling.wav", lambda path: path.symlink_to("nowhere.wav"), "No such file or directory"),
     Case(
@@ -159,12 +186,27 @@ def model(tmp_path_factory):
     return write_tiny_model(tmp_path_factory.mktemp("model"))
 
 
+told = []  # what the runs of a test wrote to stderr, and their exit codes
+
+
+@pytest.fixture(autouse=True)
+def row(record_property, tmp_path, caplog):
+    """What the table shows of a test."""
+    told.clear()
+    yield
+    notes = "".join(f"note: {record.getMessage()}\n" for record in caplog.get_records("call"))
+    record_property("told", [(notes + errors.replace(f"{tmp_path}/", ""), code) for errors, code in told])
+
+
 def run(*arguments):
     """The exit code, as a user's shell gets it."""
-    with pytest.MonkeyPatch.context() as patch:
+    errors = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(errors):
         patch.setattr(sys, "argv", ["inference.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             utils.errors.run(inference.main)
+    sys.stderr.write(errors.getvalue())
+    told.append((errors.getvalue(), ended.value.code))
     return ended.value.code
 
 
@@ -176,7 +218,11 @@ def stems(folder):
     return {path.name for path in (folder / "out").iterdir()}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: repr(case.name[:20]))
+def name_of(case):
+    return case.name if len(case.name) < 40 else f"a name of {len(case.name)} characters"
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_a_bad_song_costs_one_line_and_no_other_song(tmp_path, model, capsys, case):
     write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
     bad = tmp_path / "in" / case.name
@@ -233,6 +279,10 @@ def test_songs_of_one_name_in_two_folders(tmp_path, model, capsys):
     assert stems(tmp_path) == {"good_vocals.wav"}
 
 
+def typed(value):
+    return " ".join(value) if isinstance(value, list) else ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -242,6 +292,7 @@ def test_songs_of_one_name_in_two_folders(tmp_path, model, capsys):
         (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
         (["-i", "x", "-o", "out", "--two-stems", "vocals", "-t", "bass"], "`--two-stems` names the stem to write"),
     ],
+    ids=typed,
 )
 def test_wrong_arguments(capsys, arguments, line):
     assert run(*arguments) == 2
@@ -254,8 +305,9 @@ def test_wrong_arguments(capsys, arguments, line):
         (["-d", "cuda:99"], "`device` (='cuda:99') is not present here"),
         (["-d", "abacus"], "`device` (='abacus') is not present here"),
         (["-t", "kazoo"], "the model has no target kazoo: it separates vocals, drums, bass, other"),
-        (["--shifts", "0"], "`audio_params.shifts` (=0) must be at least 1"),
+        (["--shifts", "0"], "`audio_params.shifts` (=0) must lie in 1 … 32"),
     ],
+    ids=typed,
 )
 def test_what_the_machine_or_the_model_does_not_have(tmp_path, model, capsys, more, line):
     write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
@@ -267,7 +319,8 @@ def test_a_file_in_place_of_the_output_folder(tmp_path, model, capsys):
     write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
     (tmp_path / "out").write_text("mine")
     assert separate(tmp_path, model) == 2
-    assert error(capsys) == f"error: cannot write to the folder `{tmp_path / 'out'}`: File exists"
+    line = f"error: cannot write to the folder `{tmp_path / 'out'}`: it is a file: choose another (-o)"
+    assert error(capsys) == line
     assert (tmp_path / "out").read_text() == "mine"
 
 
@@ -275,11 +328,13 @@ def test_an_output_folder_that_cannot_be_written_to(tmp_path, model, capsys):
     write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
     if os.getuid() == 0:  # whom no permission stops, but the kernel's own folders do
         assert run("-i", tmp_path / "in", "-o", "/proc/stems", "-c", model, "-d", "cpu") == 2
-        assert error(capsys) == "error: cannot write to the folder `/proc/stems`: No such file or directory"
+        reason = "No such file or directory: choose another (-o)"
+        assert error(capsys) == f"error: cannot write to the folder `/proc/stems`: {reason}"
     else:
         (tmp_path / "out").mkdir(mode=0o555)
         assert separate(tmp_path, model) == 2
-        assert error(capsys) == f"error: cannot write to the folder `{tmp_path / 'out'}`: Permission denied"
+        line = f"error: cannot write to the folder `{tmp_path / 'out'}`: Permission denied: choose another (-o)"
+        assert error(capsys) == line
 
 
 @pytest.fixture
@@ -294,10 +349,12 @@ def small_disk():
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--format", "wav32f"], "it cannot be written (System error): is the disk full?"),
-        (["--format", "flac", "--clip", "clamp"], "it cannot be written (System error): is the disk full?"),
-        (["--format", "wav16"], "File too large"),  # while the song waits for its loudest sample
+        (["--format", "wav32f"], "its stems cannot be written (System error): is the disk full?"),
+        (["--format", "flac", "--clip", "clamp"], "its stems cannot be written (System error): is the disk full?"),
+        # while the song waits for its loudest sample
+        (["--format", "wav16"], "its stems cannot be written: File too large"),
     ],
+    ids=lambda value: "a full disk " + " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_full_disk(tmp_path, model, capsys, small_disk, options, line):
     write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
@@ -380,6 +437,17 @@ MODELS = {
         replace_hparams(model={"_target_": "pathlib.Path.touch", "self": "ran"}),
         "describe no network",
     ),
+    "windows that are no numbers": (
+        replace_hparams(audio_params={"window_seconds": "3 s"}),
+        "`audio_params.window_seconds` (='3 s') must be of type float",
+    ),
+    "names that lead elsewhere": (replace_hparams(targets=["../../vocals", "b", "c", "d"]), "has impossible names"),
+    "twice the same target": (replace_hparams(targets=["vocals", "vocals", "b", "c"]), "has impossible names"),
+    "no targets": (replace_hparams(targets=[]), "has impossible names"),
+    "a sample rate of 0 Hz": (
+        replace_hparams(featurizer={**TINY_HPARAMS["featurizer"], "sample_rate_hz": 0}),
+        "describe no network",
+    ),
     "settings that are a list": (lambda folder: (folder / HPARAMS_NAME).write_text("- a\n"), "as a mapping"),
     "settings that run": (python_yaml, "cannot read the model's settings"),
     "a pickle that runs": (pickle_checkpoint, "refused"),
@@ -388,7 +456,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", MODELS, ids="a model: {}".format)
 def test_a_bad_model_costs_one_line_and_runs_nothing(tmp_path, capsys, name):
     make, line = MODELS[name]
     folder = write_tiny_model(tmp_path / "model")
@@ -399,10 +467,44 @@ def test_a_bad_model_costs_one_line_and_runs_nothing(tmp_path, capsys, name):
     assert message.startswith("error: ")
     assert line in message
     assert "Traceback" not in message
-    assert str(tmp_path) in message or "audio_params" in message or "settings describe" in message
+    assert str(tmp_path) in message
     assert code == 2
     assert not (folder / "ran").exists()
     assert not (tmp_path / "out").exists()
+
+
+# A device with too little memory
+
+
+def tight_separator(windows_that_fit):
+    def network(windows):
+        if len(windows) > windows_that_fit:
+            raise torch.OutOfMemoryError
+        return windows.unsqueeze(1)
+
+    params = AudioParams(window_seconds=0.02, hop_seconds=0.01, batch_size=8)
+    return Separator(network, ["vocals"], 44_100, params, torch.device("cpu"))
+
+
+def test_a_device_with_memory_for_two_windows(tmp_path, monkeypatch, capsys, caplog):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    write_song(tmp_path / "in" / "long.wav", music(9 * SAMPLES))
+    monkeypatch.setattr(Separator, "from_pretrained", lambda *_: tight_separator(2))
+    assert separate(tmp_path, None) == 0
+    assert caplog.messages == [
+        "`cpu` ran out of memory: it computes 2 windows at once from now on, not 8, to the same stems"
+    ]
+    assert capsys.readouterr().err == ""
+    assert snr_db(music(9 * SAMPLES), read(tmp_path / "out" / "long_vocals.wav")) > 100
+
+
+def test_a_device_without_memory_for_one_window(tmp_path, monkeypatch, capsys):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    monkeypatch.setattr(Separator, "from_pretrained", lambda *_: tight_separator(0))
+    assert separate(tmp_path, None) == 1
+    reason = "`cpu` has not enough memory for a window of 882 samples"
+    assert capsys.readouterr().err.startswith(f"error: `{tmp_path / 'in' / 'good.wav'}`: {reason}")
+    assert stems(tmp_path) == set()
 
 
 # In a terminal of its own

@@ -123,6 +123,14 @@ def test_other_shapes_are_refused(tiny, shape):
         tiny(torch.zeros(shape))
 
 
+@pytest.mark.parametrize(("window", "hop"), [(1e-9, 1e-9), (1e-3, 1e-3), (0.5, 0.5)])
+def test_the_network_takes_the_smallest_windows(tiny, window, hop):
+    separator = tiny.only(["vocals"])
+    separator.audio_params = AudioParams(window, hop)
+    length = 20 if window < 1e-6 else 5_001
+    assert separator(music(length))["vocals"].shape == (2, length)
+
+
 def test_a_signal_without_samples_has_stems_without_samples(tiny):
     assert {stem.shape for stem in tiny(torch.zeros(2, 0)).values()} == {(2, 0)}
 
@@ -150,7 +158,9 @@ def test_out_of_memory_halves_the_batch_and_says_so_once(caplog, error):
         torch.testing.assert_close(separator(song)["all"], song)
     assert sizes[:6] == [8, 4, 2, 2, 2, 2]
     assert set(sizes[6:]) == {2}
-    assert caplog.messages == ["cpu ran out of memory: batch size 2 from now on instead of 8"]
+    assert caplog.messages == [
+        "`cpu` ran out of memory: it computes 2 windows at once from now on, not 8, to the same stems"
+    ]
 
 
 def test_one_window_too_large_for_the_memory_is_told():
@@ -172,7 +182,12 @@ def test_other_errors_of_the_network_are_not_hidden():
         ({"hop_seconds": 3.5}, "`audio_params.hop_seconds` \\(=3.5\\) must be above 0 and at most"),
         ({"batch_size": 0}, "`audio_params.batch_size` \\(=0\\) must be at least 1"),
         ({"fade": "cosine"}, "`audio_params.fade` \\(='cosine'\\) must be one of"),
-        ({"shifts": 0}, "`audio_params.shifts` \\(=0\\) must be at least 1"),
+        ({"shifts": 0}, "`audio_params.shifts` \\(=0\\) must lie in 1 … 32"),
+        ({"shifts": 10**9}, "`audio_params.shifts` \\(=1000000000\\) must lie in 1 … 32"),
+        ({"window_seconds": float("inf")}, "`audio_params.hop_seconds` \\(=1.5\\) must be above 0 and at most"),
+        ({"window_seconds": "3"}, "`audio_params.window_seconds` \\(='3'\\) must be of type float"),
+        ({"batch_size": 2.5}, "`audio_params.batch_size` \\(=2.5\\) must be of type int"),
+        ([3.0, 1.5], "`audio_params` \\(=\\[3.0, 1.5\\]\\) must be settings by name"),
         ({"overlap": 2}, "`audio_params` has no setting \\['overlap'\\]"),
     ],
 )

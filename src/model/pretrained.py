@@ -70,10 +70,13 @@ def load_pretrained(path: Path) -> tuple[SeparationNetwork | NetworkBank, dict[s
     networks, params = [], {}
     for folder, file in locate_networks(path):
         saved = read_network(folder, file)
-        network = build_network(saved.hparams)
+        try:
+            network = build_network(saved.hparams)
+        except UserError as error:
+            raise UserError(f"`{file}`: {error}") from error
         load_strictly(network, saved.weights, file)
         networks.append(network)
-        params = params or dict(saved.hparams.get("audio_params") or {})
+        params = params or saved.hparams.get("audio_params") or {}
     return (networks[0] if len(networks) == 1 else NetworkBank(networks)), params
 
 

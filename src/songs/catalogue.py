@@ -92,7 +92,8 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"cannot write to the folder `{shown(folder)}`: {error.strerror}") from error
+        reason = error.strerror if folder.is_dir() or not folder.exists() else "it is a file"
+        raise UserError(f"cannot write to the folder `{shown(folder)}`: {reason}: choose another (-o)") from error
 
 
 def separate_songs(songs: Sequence[Song], refused: Refusals, separator: Separator, options: Options) -> Tally:
@@ -118,8 +119,10 @@ def _separate(song: Song, separator: Separator, options: Options, bar: Progress,
 
     try:
         remarks = separate_song(song, separator, options, begin)
-    except (UserError, OSError) as error:
-        _fail(tally, song.path, getattr(error, "strerror", None) or one_line(error))
+    except UserError as error:
+        _fail(tally, song.path, one_line(error))
+    except OSError as error:
+        _fail(tally, song.path, f"its stems cannot be written: {error.strerror or one_line(error)}")
     except Exception:  # a fault of this program shows itself in full, but not at the cost of the other songs
         traceback.print_exc()
         _fail(tally, song.path, "a fault of this program, told above")

@@ -85,7 +85,7 @@ def _separated(audio: AudioReader, separator: Separator, options: Options, block
         stems = resample_blocks(stems, separator.sample_rate_hz, audio.sample_rate_hz)
     for samples, estimates in in_step(mixture, stems):
         if not estimates.isfinite().all():
-            raise UserError("its stems overflow: its samples are far beyond ±1")
+            raise UserError("its stems overflow: its samples are far beyond ±1, make it quieter")
         yield torch.cat([estimates, samples[None]]) if options.two_stems else estimates
 
 
@@ -96,9 +96,8 @@ def _finite(audio: AudioReader, block_samples: int) -> Iterator[Tensor]:
         wrong = (~block.isfinite()).any(dim=0).nonzero()
         if len(wrong):
             sample = received + wrong[0].item()
-            raise UserError(
-                f"sample {sample} (at {sample / audio.sample_rate_hz:.3f} s) is infinite or not a number: repair it"
-            )
+            place = f"sample {sample} (at {sample / audio.sample_rate_hz:.3f} s)"
+            raise UserError(f"{place} is infinite or not a number: export it again")
         received += block.shape[-1]
         yield block
     if not received:

@@ -148,7 +148,9 @@ def read_content(file: Path) -> dict[str, Any]:
         try:
             content = load_file(file)
         except (OSError, SafetensorError) as error:
-            raise UserError(f"cannot read the weights `{file}`: {one_line(error)[:300]}") from error
+            raise UserError(
+                f"cannot read the weights `{file}`, copy or download them again: {one_line(error)[:300]}"
+            ) from error
     if not isinstance(content, dict):
         raise UserError(f"cannot read the weights `{file}`: it holds a {type(content).__name__}, no state dict")
     return content
@@ -202,7 +204,7 @@ def check_keys(keys: Collection[str], expected: Collection[str], file: Path, sha
     """
     missing, extra = sorted(set(expected) - set(keys)), sorted(set(keys) - set(expected))
     problems = [
-        f"{len(names)} {kind}: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
+        f"{len(names)} {kind}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
         for kind, names in (("missing", missing), ("left over", extra), ("of another shape", shapes))
         if names
     ]

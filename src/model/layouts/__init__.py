@@ -42,5 +42,7 @@ def _tensors_only(checkpoint: Checkpoint) -> Checkpoint:
 
 def _check_targets(targets: object, file: Path) -> None:
     """Targets become parts of file names, so that a name may not lead out of a folder."""
-    if not isinstance(targets, list) or not all(isinstance(t, str) and _TARGET.fullmatch(t) for t in targets):
-        raise UserError(f"`{file}` has impossible names of targets ({targets!r}): letters, digits, space, - and _ only")
+    plain = isinstance(targets, list) and all(isinstance(t, str) and _TARGET.fullmatch(t) for t in targets)
+    if not plain or not targets or len(set(targets)) < len(targets):
+        allowed = "different ones, of letters, digits, space, - and _ only"
+        raise UserError(f"`{file}` has impossible names of targets ({targets!r}): {allowed}")

@@ -83,7 +83,8 @@ class AudioFormat:
             with soundfile.SoundFile(os.fsencode(path), "w", **arguments) as file:
                 yield lambda block: self._append(file, block)
         except soundfile.LibsndfileError as error:
-            raise UserError(f"it cannot be written ({error.error_string.strip('. ')}): is the disk full?") from error
+            reason = error.error_string.strip(". ")
+            raise UserError(f"its stems cannot be written ({reason}): is the disk full?") from error
 
     def _append(self, file: soundfile.SoundFile, block: Tensor) -> None:
         samples = self._integers(self.clamp(self.quantise(block))).T.contiguous()

@@ -1,6 +1,7 @@
 """Any audio file as a stream of blocks: soundfile decodes what it knows, PyAV everything else."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,7 +56,10 @@ def open_audio(path: Path) -> Iterator[AudioReader]:
             without the file's name.
     """
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError("it is a folder, a pipe or a device: give a file")
+        if status.st_size == 0:
             raise UserError("the file is empty")
         path.open("rb").close()
         reader = _open(path)
@@ -63,7 +67,9 @@ def open_audio(path: Path) -> Iterator[AudioReader]:
         raise UserError(error.strerror or one_line(error)) from error
     try:
         if reader.sample_rate_hz not in RATES_HZ:
-            raise UserError(f"its sample rate of {reader.sample_rate_hz} Hz is none of sound (1 kHz to 1 MHz)")
+            raise UserError(
+                f"its sample rate of {reader.sample_rate_hz} Hz is none of sound (1 kHz to 1 MHz): export it again"
+            )
         yield reader
     finally:
         reader.close()

@@ -1,0 +1,38 @@
+"""Every bad input with the line that it prints, as Markdown: ``python tests/bad_inputs_table.py > table.md``."""
+
+import contextlib
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+
+class Table:
+    """A pytest plugin that collects what the tests of bad inputs were told."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, int]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "teardown":
+            return
+        function, _, case = report.nodeid.rpartition("::")[2].partition("[")
+        name = case[:-1].rstrip("-") or function.removeprefix("test_").replace("_", " ")
+        for errors, code in dict(report.user_properties).get("told", ()):
+            self.rows.append((name, "<br>".join(errors.splitlines()) or "–", code))
+
+
+def main() -> int:
+    table = Table()
+    tests = Path(__file__).with_name("test_bad_inputs.py")
+    with contextlib.redirect_stdout(io.StringIO()):
+        code = pytest.main(["-p", "no:xdist", str(tests)], plugins=[table])
+    print("| case | what is printed (–: nothing, all is well) | exit code |\n|---|---|---|")
+    for row in table.rows:
+        print("|", " | ".join(str(cell).replace("|", "\\|") for cell in row), "|")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
