@@ -1,11 +1,11 @@
 """Separate songs into their stems: ``python inference.py -i SONG_OR_FOLDER -o OUT_DIR``.
 
 Writes OUT_DIR/{name}_{target}.wav for each song and target, and leaves alone what is there already. Exit code: 0 all is
-well, 1 some songs failed (a line on stderr each), 2 nothing could be begun.
+well, 1 some songs failed (a line on stderr each), 2 nothing could be begun, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import argparse
-import signal
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from songs.catalogue import separate_catalogue
 from songs.options import CLIPS, Options
 from songs.processes import Process
 from utils.audio import FORMATS
-from utils.errors import UserError, run
+from utils.errors import UserError, end_on_signals, run
 from utils.memory import keep_freed_memory
 
 DEFAULT_MODEL = "musdb18-7s"
@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C, with nothing half-written
+    end_on_signals()
+    logging.lastResort.setFormatter(logging.Formatter("note: %(message)s"))
     sys.stdout.reconfigure(errors="backslashreplace")
     run(main)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import torch
 
 import inference
 from model.separation_network import SeparationNetwork
+from separator import AudioParams, Separator
 from songs.catalogue import separate_catalogue
 from songs.finding import find_songs
 from songs.options import Options
@@ -125,14 +127,15 @@ def test_stems_are_as_long_as_the_song(tmp_path, rate_hz, channels):
         assert snr_db(share * music(len(samples), channels=channels)[:, 300:-300], samples.T[:, 300:-300]) > 40
 
 
-@pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000, 96_000])
-def test_keep_rate(tmp_path, rate_hz):
-    song = music(rate_hz // 2 + 1, rate_hz)
+@pytest.mark.parametrize("rate_hz", [8_000, 22_050, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("extra", [1, 2, 6])
+def test_keep_rate(tmp_path, rate_hz, extra):
+    song = music(rate_hz // 2 + extra, rate_hz)
     path = write_song(tmp_path / "song.wav", song, rate_hz)
     assert separate(path, tmp_path / "out", keep_rate=True) == 0
     samples, written_hz = soundfile.read(tmp_path / "out" / "song_vocals.wav")
     assert written_hz == rate_hz
-    assert samples.shape == (rate_hz // 2 + 1, 2)
+    assert samples.shape == (rate_hz // 2 + extra, 2)
     assert snr_db(0.7 * song[:, 300:-300], samples.T[:, 300:-300]) > 40
 
 
@@ -251,7 +254,7 @@ runpy.run_path({source!r} + "/inference.py", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_leaves_nothing_half_written(tmp_path, number):
     song = write_song(tmp_path / "song.wav", torch.zeros(1, 60 * 44_100))
     code = SLOW.format(source=str(PROJECT_DIR / "src"), song=str(song), out=str(tmp_path / "out"))
@@ -261,9 +264,68 @@ def test_an_interruption_leaves_nothing_half_written(tmp_path, number):
     assert list((tmp_path / "out").iterdir()), "the test interrupts too early"
     os.kill(process.pid, number)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert errors == "interrupted\n"
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(tmp_path, model):
+    """``inference.py --dry-run | head -1``"""
+    for number in range(3):
+        write_song(tmp_path / "in" / f"{number}.wav", music(10))
+    script = [sys.executable, PROJECT_DIR / "src" / "inference.py"]
+    command = [*script, "-i", tmp_path / "in", "-o", tmp_path / "out", "-c", model, "-d", "cpu", "--dry-run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
+# While it computes
+
+
+def meanwhile(act, **options):
+    """A separator that does something else as well, once it computes; its target is the mixture."""
+    acts = [act]
+
+    def network(windows):
+        while acts:
+            acts.pop()()
+        return windows.unsqueeze(1)
+
+    return Separator(network, ["vocals"], 44_100, AudioParams(window_seconds=0.3, hop_seconds=0.2, **options))
+
+
+def test_a_song_that_is_deleted_meanwhile(tmp_path, capsys):
+    song = write_song(tmp_path / "song.wav", music(60_000))
+    assert separate_catalogue([song], tmp_path / "out", meanwhile(song.unlink), Options()) == 0
+    assert snr_db(music(60_000), read(tmp_path / "out" / "song_vocals.wav")) > 100
+    assert capsys.readouterr().err == ""
+
+
+def test_a_song_that_is_cut_short_meanwhile(tmp_path, capsys):
+    song = write_song(tmp_path / "song.wav", music(700_000))  # three blocks
+    separator = meanwhile(lambda: os.truncate(song, 1_000_000))
+    assert separate_catalogue([song], tmp_path / "out", separator, Options()) == 0
+    assert capsys.readouterr().err.startswith(f"note: `{song}`: it is damaged (its header tells of 15.9 s)")
+
+
+def test_an_output_folder_that_is_deleted_meanwhile(tmp_path, capsys):
+    songs = [write_song(tmp_path / f"{name}.wav", music(60_000)) for name in "ab"]
+    separator = meanwhile(lambda: shutil.rmtree(tmp_path / "out"))
+    assert separate_catalogue(songs, tmp_path / "out", separator, Options()) == 1
+    assert capsys.readouterr().err == f"error: `{songs[0]}`: its stems cannot be written: No such file or directory\n"
+    assert names(tmp_path / "out") == ["b_vocals.wav"]
+
+
+def test_another_run_into_the_same_folder_meanwhile(tmp_path, capsys):
+    song = write_song(tmp_path / "song.wav", music(60_000))
+    other = meanwhile(lambda: None)
+    separator = meanwhile(lambda: separate_catalogue([song], tmp_path / "out", other, Options()))
+    assert separate_catalogue([song], tmp_path / "out", separator, Options()) == 0
+    assert names(tmp_path / "out") == ["song_vocals.wav"]
+    assert read(tmp_path / "out" / "song_vocals.wav").shape == (2, 60_000)
+    assert capsys.readouterr().err == ""
 
 
 # Formats

@@ -1,7 +1,10 @@
 """One clear line for a user's mistake, a traceback for ours, and an honest exit code for both."""
 
+import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 
 
 class UserError(ValueError):
@@ -11,18 +14,34 @@ class UserError(ValueError):
 def run(main: Callable[[], int | None]) -> None:
     """Run a script's ``main`` and leave the process with its exit code.
 
-    0 is success (or what ``main`` returns), 2 a :class:`UserError` (printed as ``error: …`` on stderr), 130 Ctrl-C.
-    Any other exception is a fault of this program and keeps its traceback (Python exits with 1).
+    0 is success (or what ``main`` returns), 2 a :class:`UserError` (printed as ``error: …`` on stderr), 130 Ctrl-C,
+    128 and its number another signal (:func:`end_on_signals`). Any other exception is a fault of this program and
+    keeps its traceback (Python exits with 1).
     """
     try:
         code = main()
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         code = 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        code = 130
+        code = 128 + (interrupt.args or (signal.SIGINT,))[0]
+    except BrokenPipeError:  # who read the output has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + 13  # SIGPIPE, which not every system knows
     sys.exit(code or 0)
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM, and a closed terminal, end this process as Ctrl-C does: with all that ``finally`` tidies up."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def one_line(error: BaseException) -> str:
