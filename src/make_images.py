@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from utils.errors import run
 from utils.figures.architecture import architecture
 from utils.figures.bands import band_tables
+from utils.figures.learning import learning_curves, read_curves
 from utils.figures.methods import methods_over_years, read_methods
 from utils.figures.sound import spectrograms, spectrums, waveforms
 from utils.figures.style import save
@@ -44,6 +45,7 @@ def pictures() -> Iterator[tuple[str, Figure]]:
     settings = {target: read_settings(target) for target in (*stems, "all")}
     yield "band_tables", band_tables({name: s["bands_hz"] for name, s in settings.items()}, SAMPLE_RATE_HZ)
     yield "architecture", architecture(settings["all"], sounds)
+    yield "learning_curves", learning_curves(read_curves(IMAGES_DIR / "learning_curves.csv"))
     yield "source_separation_methods", methods_over_years(read_methods(IMAGES_DIR / "source_separation_methods.csv"))
 
 

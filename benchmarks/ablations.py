@@ -1,0 +1,102 @@
+"""What each part of the shipped recipe is worth: ``MUSDB_DIR=… python benchmarks/ablations.py``.
+
+Trains every variant of ``VARIANTS`` for the same number of steps, one after the other, and prints the validation uSDR
+of each. Runs that are complete are only read, runs that were stopped go on. ``--curves RUN_DIR=NAME …`` adds the
+validations of finished runs to ``images/learning_curves.csv``, which ``make images`` draws.
+"""
+
+import argparse
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT_DIR / "src"))
+
+from data.tracks import SOURCES
+from utils.checkpoints import LAST_NAME, RUN_WEIGHTS_DIR
+from utils.paths import LOGS_DIR, atomic_path
+
+CURVES = PROJECT_DIR / "images" / "learning_curves.csv"
+STEPS = 250
+BUDGET = [
+    f"trainer.max_steps={STEPS}",
+    f"data.samples_per_epoch={4 * STEPS // 2}",
+    "callbacks.ema.decay=0.98",
+    "callbacks.listen.songs=0",
+    "model.features=48",
+    "model.mask.hidden_factor=2",
+    "optimizer.weight_decay=1e-2",
+]
+ADAMW, ATTENTION = ["optimizer=adamw", "optimizer.lr=1e-3"], ["model.attention={heads: 2, width: 8}"]
+PAPER = [*ADAMW, "loss=paper", *ATTENTION]
+VARIANTS = {
+    "AdamW, the paper's loss, TAC and attention": PAPER,
+    "… with twice the learning rate": [*PAPER, "optimizer.lr=2e-3"],
+    "… without attention": [*ADAMW, "loss=paper"],
+    "… without TAC": [*PAPER, "model.tac=null"],
+    "… every crop equally loud": [*ADAMW, *ATTENTION],
+    "… equally loud, and Muon": [*ATTENTION, "optimizer.lr=2e-3"],
+    "… equally loud, Muon with twice the learning rate": [*ATTENTION, "optimizer.lr=4e-3"],
+    "… equally loud, Muon, no attention": ["optimizer.lr=2e-3"],
+}
+
+
+def train(run_dir: Path, overrides: list[str]) -> None:
+    """Train to the end, from where an earlier call was stopped."""
+    last = run_dir / RUN_WEIGHTS_DIR / LAST_NAME
+    resume = [f"ckpt_path={last}"] if last.is_file() else [f"hydra.run.dir={run_dir}"]
+    script = PROJECT_DIR / "src" / "train.py"
+    subprocess.run([sys.executable, script, "experiment=shipped", *BUDGET, *overrides, *resume], check=True)
+
+
+def validations(run_dir: Path) -> list[dict[str, float]]:
+    """The uSDR in dB of each validation, by target, with its step: as TensorBoard has it."""
+    log = EventAccumulator(str(run_dir / "tb_logs"))
+    log.Reload()
+    if "val/usdr" not in log.Tags()["scalars"]:
+        return []
+    curves = {name: {event.step: event.value for event in log.Scalars(f"val/usdr_{name}")} for name in SOURCES}
+    steps = sorted(curves[SOURCES[0]])
+    return [{"step": step + 1, **{name: curve[step] for name, curve in curves.items()}} for step in steps]
+
+
+def add_curves(runs: dict[str, Path]) -> None:
+    """Write the runs' validations into the table of learning curves, in place of what it had under their names."""
+    with CURVES.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["run"] not in runs]
+    for name, run_dir in runs.items():
+        rows += [{"run": name} | {key: f"{value:.5g}" for key, value in row.items()} for row in validations(run_dir)]
+    with atomic_path(CURVES) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["run", "step", *SOURCES], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--curves", nargs="+", metavar="RUN_DIR=NAME", help="only add runs to the learning curves")
+    parser.add_argument("--runs", type=Path, default=LOGS_DIR / "ablations", help="folder of the runs")
+    args = parser.parse_args()
+    if args.curves:
+        add_curves({name: Path(folder) for folder, name in (curve.split("=", 1) for curve in args.curves)})
+        return
+    table = Table("variant", *SOURCES, "mean", title=f"validation uSDR in dB after {STEPS} steps")
+    for number, (name, overrides) in enumerate(VARIANTS.items()):
+        run_dir = args.runs / str(number)
+        rows = validations(run_dir) if run_dir.is_dir() else []
+        if not rows or rows[-1]["step"] < STEPS:
+            train(run_dir, overrides)
+            rows = validations(run_dir)
+        scores = [rows[-1][stem] for stem in SOURCES]
+        table.add_row(name, *(f"{score:.2f}" for score in (*scores, sum(scores) / len(scores))))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

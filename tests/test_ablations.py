@@ -1,0 +1,53 @@
+"""The ablation series: every variant is a configuration, and the curves are what TensorBoard has."""
+
+import csv
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from torch.utils.tensorboard import SummaryWriter
+
+from utils.figures.learning import learning_curves, read_curves
+from utils.paths import CONF_DIR, PROJECT_DIR
+
+
+@pytest.fixture
+def ablations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(PROJECT_DIR / "benchmarks"))
+    return importlib.import_module("ablations")
+
+
+def test_every_variant_changes_the_recipe(ablations: ModuleType) -> None:
+    composed = set()
+    for overrides in ablations.VARIANTS.values():
+        assert OverridesParser.create().parse_overrides(overrides)
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            config = compose("config", ["experiment=shipped", "run_dir=.", *ablations.BUDGET, *overrides])
+        assert config.trainer.max_steps == 2 * config.data.samples_per_epoch / config.data.batch_size
+        composed.add(str(config))
+    assert len(composed) == len(ablations.VARIANTS)
+
+
+def test_curves_are_added_and_replaced(ablations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SummaryWriter(str(tmp_path / "run" / "tb_logs")) as board:
+        for step in (249, 499):
+            board.add_scalar("val/usdr", 2.5, step)
+            for value, target in enumerate(("vocals", "drums", "bass", "other")):
+                board.add_scalar(f"val/usdr_{target}", value + step / 1000, step)
+    table = tmp_path / "curves.csv"
+    table.write_text("run,step,vocals,drums,bass,other\nold,250,1,2,3,4\nnew,250,9,9,9,9\n")
+    monkeypatch.setattr(ablations, "CURVES", table)
+    ablations.add_curves({"new": tmp_path / "run"})
+    with table.open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[1:] == [
+        ["old", "250", "1", "2", "3", "4"],
+        ["new", "250", "0.249", "1.249", "2.249", "3.249"],
+        ["new", "500", "0.499", "1.499", "2.499", "3.499"],
+    ]
+    means, targets = learning_curves(read_curves(table)).axes
+    assert [list(line.get_ydata()) for line in means.lines] == [[2.5], [1.749, 1.999]]
+    assert [list(line.get_xdata()) for line in targets.lines] == [[250, 500]] * 4
