@@ -133,6 +133,7 @@ class Job:
         separator = self.engine.models.load(self.order.model)
         options = self.order.options()
         names = options.written(separator.targets)
+        separator = separator.only(options.estimated(separator.targets))
         songs, refused = find_songs([self.song], self.folder, names, options.audio_format.suffix)
         for reason in refused.values():
             raise UserError(reason)
