@@ -130,14 +130,15 @@ def counted(row: dict[str, float], songs: int) -> str:
 
 
 def decibels(value: float | None, sign: bool = False, digits: int = 2) -> str:
-    """A number as people read it: two decimals, a dash where there is none.
+    """A number as people read it: two decimals, no sign where they are zero, a dash where there is none.
 
-    >>> decibels(3.14159), decibels(-0.5, sign=True), decibels(math.nan)
-    ('3.14', '−0.50', '–')
+    >>> decibels(3.14159), decibels(-0.5, sign=True), decibels(-0.001, sign=True), decibels(math.nan)
+    ('3.14', '−0.50', '0.00', '–')
     """
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("inf", "∞").replace("-", "−")
+    plus = "+" if sign and round(value, digits) else ""
+    return f"{value:{plus}z.{digits}f}".replace("inf", "∞").replace("-", "−")
 
 
 def _plain(value: Any) -> str:
