@@ -1,4 +1,4 @@
-"""What each part of the shipped recipe is worth: ``MUSDB_DIR=… python benchmarks/ablations.py``.
+"""What each part of the shipped recipe is worth: ``python benchmarks/ablations.py [overrides of conf/]``.
 
 Trains every variant of ``VARIANTS`` for the same number of steps, one after the other, and prints the validation uSDR
 of each. Runs that are complete are only read, runs that were stopped go on. ``--curves RUN_DIR=NAME …`` adds the
@@ -23,10 +23,7 @@ from utils.checkpoints import LAST_NAME, RUN_WEIGHTS_DIR
 from utils.paths import LOGS_DIR, atomic_path
 
 CURVES = PROJECT_DIR / "images" / "learning_curves.csv"
-STEPS = 250
 BUDGET = [
-    f"trainer.max_steps={STEPS}",
-    f"data.samples_per_epoch={4 * STEPS // 2}",
     "callbacks.ema.decay=0.98",
     "callbacks.listen.songs=0",
     "model.features=48",
@@ -47,12 +44,17 @@ VARIANTS = {
 }
 
 
+def budget(steps: int) -> list[str]:
+    """So many steps of four crops, the last of which is validated."""
+    return [f"trainer.max_steps={steps}", f"data.samples_per_epoch={4 * steps // 2}", *BUDGET]
+
+
 def train(run_dir: Path, overrides: list[str]) -> None:
     """Train to the end, from where an earlier call was stopped."""
     last = run_dir / RUN_WEIGHTS_DIR / LAST_NAME
     resume = [f"ckpt_path={last}"] if last.is_file() else [f"hydra.run.dir={run_dir}"]
     script = PROJECT_DIR / "src" / "train.py"
-    subprocess.run([sys.executable, script, "experiment=shipped", *BUDGET, *overrides, *resume], check=True)
+    subprocess.run([sys.executable, script, "experiment=shipped", *overrides, *resume], check=True)
 
 
 def validations(run_dir: Path) -> list[dict[str, float]]:
@@ -80,20 +82,25 @@ def add_curves(runs: dict[str, Path]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--curves", nargs="+", metavar="RUN_DIR=NAME", help="only add runs to the learning curves")
+    parser.add_argument("overrides", nargs="*", help="settings that all variants share")
+    parser.add_argument("--steps", type=int, default=250, help="training steps of each variant (default: %(default)s)")
+    parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="some variants, counted from 0")
     parser.add_argument("--runs", type=Path, default=LOGS_DIR / "ablations", help="folder of the runs")
+    parser.add_argument("--curves", nargs="+", metavar="RUN_DIR=NAME", help="only add runs to the learning curves")
     args = parser.parse_args()
     if args.curves:
         add_curves({name: Path(folder) for folder, name in (curve.split("=", 1) for curve in args.curves)})
         return
-    table = Table("variant", *SOURCES, "mean", title=f"validation uSDR in dB after {STEPS} steps")
+    table = Table("variant", *SOURCES, "mean", title=f"validation uSDR in dB after {args.steps} steps")
     for number, (name, overrides) in enumerate(VARIANTS.items()):
-        run_dir = args.runs / str(number)
+        if args.only and number not in args.only:
+            continue
+        run_dir = args.runs / f"{number}_{args.steps}"
         rows = validations(run_dir) if run_dir.is_dir() else []
-        if not rows or rows[-1]["step"] < STEPS:
-            train(run_dir, overrides)
+        if not rows or rows[-1]["step"] < args.steps:
+            train(run_dir, [*budget(args.steps), *overrides, *args.overrides])
             rows = validations(run_dir)
-        scores = [rows[-1][stem] for stem in SOURCES]
+        scores = [rows[-1][target] for target in SOURCES]
         table.add_row(name, *(f"{score:.2f}" for score in (*scores, sum(scores) / len(scores))))
     Console().print(table)
 

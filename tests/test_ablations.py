@@ -25,8 +25,8 @@ def test_every_variant_changes_the_recipe(ablations: ModuleType) -> None:
     for overrides in ablations.VARIANTS.values():
         assert OverridesParser.create().parse_overrides(overrides)
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            config = compose("config", ["experiment=shipped", "run_dir=.", *ablations.BUDGET, *overrides])
-        assert config.trainer.max_steps == 2 * config.data.samples_per_epoch / config.data.batch_size
+            config = compose("config", ["experiment=shipped", "run_dir=.", *ablations.budget(250), *overrides])
+        assert config.trainer.max_steps == 250 == 2 * config.data.samples_per_epoch / config.data.batch_size
         composed.add(str(config))
     assert len(composed) == len(ablations.VARIANTS)
 

@@ -1,9 +1,11 @@
 """One song: read, separate and write as a stream; its stems appear together, once all of them are whole."""
 
+import operator
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import tee
 from pathlib import Path
@@ -62,9 +64,9 @@ def separate_song(
             frames = None if seconds is None else round(seconds * rate_hz)
             files = [options.audio_format.open(path, rate_hz, audio.channels, frames) for path in hidden]
             writers = [stack.enter_context(file) for file in files]
+            encoders = stack.enter_context(ThreadPoolExecutor(len(writers)))  # mp3 takes as long as the network
             for stems in leveller.levelled(blocks):
-                for write, stem in zip(writers, stems, strict=True):
-                    write(stem)
+                list(encoders.map(operator.call, writers, stems))
         for path, output in zip(hidden, song.outputs.values(), strict=True):
             os.replace(path, output)
     damage = f"it is damaged ({audio.damage}): separated as far as it goes" if audio.damage else None
