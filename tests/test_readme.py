@@ -44,7 +44,7 @@ KINDS = {
     "download": r"python download_model\.py \S+$",
     "processes": r"srun |torchrun |python train\.py -m |python train\.py .*trainer=ddp",
     "training": r"python train\.py ",
-    "child": r"python benchmarks/memory\.py$",  # the processes that it starts look for the main module
+    "child": r"python benchmarks/(memory|ablations)\.py$",  # they start processes, which look for the main module
     "script": r"python (src/|benchmarks/)?\w+\.py",
 }
 
@@ -227,13 +227,18 @@ def run_together(command: str, calls: int = 1) -> None:
 TIMEOUT_SECONDS = 600  # against waiting for ever: how fast a machine is does not matter
 
 
+CHILDREN = {
+    "python benchmarks/memory.py": ["--minutes", "0.02"],
+    "python benchmarks/ablations.py": ["--steps", "2", "--only", "0", "--runs", "runs", *TINY],
+}
+
+
 @pytest.mark.parametrize("command", [*of("child"), *of("pip")])
 def test_child_processes(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # all of it is there already: that the list can be read is what is tested
-    if kind(command) == "child":
-        command += " --minutes 0.02"
+    smaller = shlex.join(str(world / word) if word == "runs" else word for word in CHILDREN.get(command, []))
     monkeypatch.chdir(SRC_DIR if "../" in command else PROJECT_DIR)
-    run_together(command)
+    run_together(f"{command} {smaller}")
 
 
 @pytest.mark.parametrize("command", of("download"))
