@@ -26,11 +26,18 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message} (see --help; a name that begins with a dash is written ./-name)")
 
 
+def file_name(text: str) -> Path:
+    """What an argument names; an empty one, as an unset shell variable gives, is not the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("-i", "--in-path", type=Path, nargs="+", required=True, help="songs, and folders searched to all depths")
-    add("-o", "--out-path", type=Path, required=True, help="folder for the stems")
+    add("-i", "--in-path", type=file_name, nargs="+", required=True, help="songs, and folders searched to all depths")
+    add("-o", "--out-path", type=file_name, required=True, help="folder for the stems")
     add("-t", "--target", nargs="+", help="which stems to write; default: all that the model has")
     add("-c", "--ckpt-path", default=DEFAULT_MODEL, help="a model's name or folder, or a file; default: %(default)s")
     add("-d", "--device", default="auto", help="auto (the best present, default), cpu, cuda, cuda:N or mps")

@@ -290,6 +290,7 @@ def typed(value):
         (["-i", "-song.wav", "-o", "out"], "argument -i/--in-path: expected at least one argument"),
         (["-i", "x", "-o", "out", "--format", "wma"], "argument --format: invalid choice: 'wma'"),
         (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
+        (["-i", "", "-o", "out"], "argument -i/--in-path: the name is empty"),
         (["-i", "x", "-o", "out", "--two-stems", "vocals", "-t", "bass"], "`--two-stems` names the stem to write"),
     ],
     ids=typed,
