@@ -269,6 +269,18 @@ def test_an_interruption_leaves_nothing_half_written(tmp_path, number):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_closed_terminal_ends_nothing_under_nohup(tmp_path):
+    song = write_song(tmp_path / "song.wav", torch.zeros(1, 5 * 44_100))
+    code = SLOW.format(source=str(PROJECT_DIR / "src"), song=str(song), out=str(tmp_path / "out"))
+    command = ["nohup", sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        os.kill(process.pid, signal.SIGHUP)
+        process.communicate()
+    assert process.returncode == 0
+    assert names(tmp_path / "out") == ["song_vocals.wav"]
+
+
 def test_a_reader_who_has_seen_enough_is_no_error(tmp_path, model):
     """``inference.py --dry-run | head -1``"""
     for number in range(3):

@@ -34,10 +34,14 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM, and a closed terminal, end this process as Ctrl-C does: with all that ``finally`` tidies up."""
+    """Let SIGTERM, and a closed terminal, end this process as Ctrl-C does: with all that ``finally`` tidies up.
+
+    What is ignored already stays ignored: under ``nohup`` a closed terminal ends nothing.
+    """
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
