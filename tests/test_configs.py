@@ -31,7 +31,7 @@ def test_every_choice_composes_and_instantiates(file: Path) -> None:
     network = build_network(model_hparams(cfg))
     assert list(network.targets) == list(cfg.target.targets)
     assert isinstance(instantiate(cfg.data), MusicDataModule)
-    optimizer = instantiate(cfg.optimizer)(network.parameters())
+    optimizer = instantiate(cfg.optimizer)(network.named_parameters())
     schedule = instantiate(cfg.scheduler).schedule(optimizer)
     assert schedule.get_last_lr()[0] <= cfg.optimizer.lr
     assert all(callback is not None for callback in instantiate(cfg.callbacks).values())

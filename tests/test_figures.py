@@ -158,7 +158,8 @@ def test_make_images_writes_every_picture(sounds, tmp_path, monkeypatch):
     monkeypatch.setattr(make_images, "compose_song", lambda: stems)
     monkeypatch.setattr("sys.argv", ["make_images.py", "-o", str(tmp_path)])
     make_images.main()
-    names = ["architecture", "band_tables", "source_separation_methods", "spectrograms", "spectrums", "waveforms"]
+    of_tables = ["band_tables", "learning_curves", "source_separation_methods"]
+    names = ["architecture", *of_tables, "spectrograms", "spectrums", "waveforms"]
     assert sorted(path.stem for path in tmp_path.glob("*.png")) == names
     assert all((PROJECT_DIR / "images" / f"{name}.png").is_file() for name in names)
     assert struct.unpack(">II", (tmp_path / "architecture.png").read_bytes()[16:24]) == (1800, 990)
