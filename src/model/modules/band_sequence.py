@@ -131,9 +131,10 @@ class TAC(nn.Module):
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         hidden = self.activation(self.transform(x.unflatten(2, (-1, channels))))
-        mean = self.activation(self.average(hidden.mean(3, keepdim=True)))
-        both = torch.cat([hidden, mean.expand_as(hidden)], dim=-1)
-        return x + self.activation(self.concat(both)).flatten(2, 3)
+        mean = self.activation(self.average(sum(hidden.unbind(3)) / channels))
+        own, common = self.concat.weight.split(hidden.shape[-1], dim=1)  # of the two that would be concatenated
+        both = F.linear(hidden, own) + F.linear(mean, common, self.concat.bias).unsqueeze(3)
+        return x + self.activation(both).flatten(2, 3)
 
 
 class FrameAttention(nn.Module):
