@@ -5,7 +5,6 @@ mask |stem| / Σ |stems| on the mixture's spectrogram, which no network of real 
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -14,11 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from data.tracks import SOURCES, find_tracks, split_tracks
+from measured_songs import measured_songs
+
+from data.tracks import SOURCES
 from model.modules.spectrogram import Spectrogram
 from utils.audio import read_audio
-from utils.errors import UserError, run
+from utils.errors import run
 from utils.metrics import usdr
 
 
@@ -35,10 +37,7 @@ def main() -> None:
     parser.add_argument("--subset", choices=("train", "test"), default="train")
     parser.add_argument("--split", choices=("train", "valid"), default="valid")
     args = parser.parse_args()
-    if not os.environ.get("MUSDB_DIR"):
-        raise UserError("set MUSDB_DIR to the folder of MUSDB18-HQ")
-    tracks = find_tracks(os.environ["MUSDB_DIR"], (*SOURCES, "mixture"), args.subset)
-    tracks = split_tracks(tracks, args.split) if args.subset == "train" else tracks
+    tracks = measured_songs(SOURCES, args.subset, args.split)
     scores: dict[str, list[list[float]]] = {"the mixture itself": [], "oracle ratio mask": []}
     for track in tracks:
         mixture = read_audio(track.paths["mixture"])[0]

@@ -5,7 +5,6 @@ one and each fade, and for shifted copies. The default in a model's ``audio_para
 """
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import replace
@@ -16,11 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from data.tracks import Track, find_tracks, split_tracks
+from measured_songs import measured_songs
+
+from data.tracks import Track
 from separator import AudioParams, Separator
 from utils.audio import read_audio
-from utils.errors import UserError, run
+from utils.errors import run
 from utils.memory import keep_freed_memory
 from utils.metrics import usdr
 
@@ -47,11 +49,9 @@ def main() -> None:
     parser.add_argument("-p", "--precision", default="auto")
     args = parser.parse_args()
     keep_freed_memory()  # as inference.py does
-    if not os.environ.get("MUSDB_DIR"):
-        raise UserError("set MUSDB_DIR to the folder of MUSDB18-HQ")
     separator = Separator.from_pretrained(args.ckpt_path, args.device, args.precision)
     own = separator.audio_params
-    tracks = split_tracks(find_tracks(os.environ["MUSDB_DIR"], (*separator.targets, "mixture"), "train"), "valid")
+    tracks = measured_songs(separator.targets)
     choices = [replace(own, hop_seconds=own.window_seconds * f, fade="triangle", shifts=1) for f in FRACTIONS]
     choices += [replace(own, hop_seconds=own.window_seconds / 2, fade=fade, shifts=1) for fade in ("hann", "rectangle")]
     choices += [replace(own, hop_seconds=own.window_seconds / 2, fade="triangle", shifts=2)]

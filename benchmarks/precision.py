@@ -5,7 +5,6 @@ bf16 stem against the fp32 stem, and the largest change of the uSDR, over the so
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -14,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from data.tracks import find_tracks, split_tracks
+from measured_songs import measured_songs
+
 from separator import Separator
 from utils.audio import read_audio
-from utils.errors import UserError, run
+from utils.errors import run
 from utils.memory import keep_freed_memory
 from utils.metrics import usdr
 
@@ -29,10 +30,8 @@ def main() -> None:
     parser.add_argument("-d", "--device", default="auto")
     args = parser.parse_args()
     keep_freed_memory()  # as inference.py does
-    if not os.environ.get("MUSDB_DIR"):
-        raise UserError("set MUSDB_DIR to the folder of MUSDB18-HQ")
     exact, fast = (Separator.from_pretrained(args.ckpt_path, args.device, precision) for precision in ("fp32", "bf16"))
-    tracks = split_tracks(find_tracks(os.environ["MUSDB_DIR"], (*exact.targets, "mixture"), "train"), "valid")
+    tracks = measured_songs(exact.targets)
     ratios, changes = [], []
     for track in tracks:
         mixture, rate_hz = read_audio(track.paths["mixture"])
