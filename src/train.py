@@ -15,10 +15,11 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from model.initial_weights import adopt_settings, read_initial
 from model.pl_model import SeparationModule, scaled_learning_rate
 from model.separation_network import build_network
-from model.teacher import adopt_settings
 from separator import AudioParams, Separator
+from utils.checkpoints import load_strictly
 from utils.config import build, build_all, let_jobs_import
 from utils.errors import UserError, one_line
 from utils.paths import CONF_DIR
@@ -40,10 +41,15 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     quiet_libraries()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if "teacher" in cfg:
-        adopt_settings(cfg)
+        adopt_settings(cfg, "teacher")
+    elif cfg.init is not None:
+        adopt_settings(cfg, "init")
     ckpt_path = resume_path(cfg.ckpt_path, Path(cfg.run_dir))
     hparams = open_run(cfg)
     network = build_network(hparams)
+    if cfg.init is not None and ckpt_path is None:
+        saved, file = read_initial("init", cfg.init)
+        load_strictly(network, saved.weights, file)
     separator = Separator(network, network.targets, network.sample_rate_hz, AudioParams(**hparams["audio_params"]))
     datamodule = build(cfg.data)
     trainer = build(cfg.trainer)(callbacks=build_all(cfg.callbacks), logger=build_all(cfg.logger))

@@ -36,7 +36,7 @@ def test_a_matrix_moves_as_with_pytorchs_muon_and_an_offset_as_with_adamw() -> N
         for each in (optimizer, muon, adamw):
             each.step()
     moved = (theirs.weight - begin).norm()
-    assert (ours.weight - theirs.weight).norm() < 0.02 * moved  # theirs iterates in bfloat16
+    assert (ours.weight - theirs.weight).norm() < 0.04 * moved  # both iterate in bfloat16 where that is native
     torch.testing.assert_close(ours.bias, theirs.bias)
 
 

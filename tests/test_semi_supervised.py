@@ -18,7 +18,8 @@ from data.augmentations import Augmentations, Dropout, Gain
 from data.randomness import generator_for
 from data.semi_supervised import SemiSupervisedDataModule, swap
 from data.unlabelled import PlainSongs, find_plain_songs
-from model.teacher import adopt_settings, pseudo_labels
+from model.initial_weights import adopt_settings
+from model.teacher import pseudo_labels
 from separator import Separator
 from utils.audio import open_audio
 from utils.checkpoints import best_checkpoint, write_hparams
@@ -343,4 +344,4 @@ class TestMistakes:
         write_hparams(tmp_path, {"targets": ["vocals", "bass"]})
         cfg = composed(tmp_path, "experiment=semi_supervised", "ckpt_path=last")
         with pytest.raises(UserError, match=r"give target\.targets=\[vocals,bass\]"):
-            adopt_settings(cfg)
+            adopt_settings(cfg, "teacher")

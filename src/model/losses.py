@@ -7,6 +7,7 @@ from torch import Tensor
 from model.separation_network import SeparationNetwork
 
 REFERENCE_RMS = 0.1
+NEGLIGIBLE_POWER = 1e-6  # of an error over its mixture, 60 dB below it: the root's slope ends there
 QUIETEST_RMS = 1e-3  # below it a crop counts as silence, which must not be blown up
 
 
@@ -39,3 +40,24 @@ class L1Loss:
             weight = REFERENCE_RMS / rms.clamp_min(QUIETEST_RMS)
             by_item = {name: term * weight for name, term in by_item.items()}
         return {name: term.mean() for name, term in by_item.items()}
+
+
+@dataclass(frozen=True)
+class RelativeRMSLoss:
+    """The RMS of each target's error over its mixture's RMS: errors as uSDR counts them, which squares them.
+
+    L1 estimates what is as often too loud as too quiet; this one what is right on average. Unlike the ratio's logarithm
+    it does not favour targets that are easy to hear.
+    """
+
+    def __call__(self, network: SeparationNetwork, mixture: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The loss by name, the mean over items and targets.
+
+        Args:
+            network: mixture → estimates.
+            mixture: (B, C, L).
+            targets: (B, S, C, L).
+        """
+        error_power = (network(mixture) - targets).square().mean((2, 3))
+        mixture_power = mixture.square().mean((1, 2)).clamp_min(QUIETEST_RMS**2).unsqueeze(1)
+        return {"loss_rms": (error_power / mixture_power + NEGLIGIBLE_POWER).sqrt().mean()}

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from utils.devices import choose_precision
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the polynomial's coefficients, as published: steep at 0, near 1 from 0.3 on
 ADAMW_RMS = 0.2  # what a step of AdamW usually measures, over its learning rate
 
@@ -84,16 +86,17 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """The nearest orthogonal matrix to each of (…, rows, columns), by an iteration that needs products only.
 
     Singular values end between 0.7 and 1.2, which is near enough for a step, unless they were below a thousandth of
-    the matrix's norm.
+    the matrix's norm. It iterates in bf16 where that is native: rounding is small beside that range.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x = x.to(choose_precision("auto", x.device))
     a, b, c = NEWTON_SCHULZ
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:

@@ -8,14 +8,12 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from model.layouts import read_network
-from model.layouts.saved import SavedNetwork
+from model.initial_weights import read_initial
 from model.separation_network import SeparationNetwork
-from utils.checkpoints import load_strictly, locate_networks, read_hparams
+from utils.checkpoints import load_strictly
 from utils.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ class Teacher(Callback):
                 f"`teacher` (={self.path}) takes one length only: {pl_module.network.window_samples} samples"
             )
         if self.ckpt_path is None:
-            saved, file = read_teacher(self.path)
+            saved, file = read_initial("teacher", self.path)
             load_strictly(pl_module.network, saved.weights, file)
         self.network = deepcopy(pl_module.network).eval().requires_grad_(False)
         self._precision = trainer.precision_plugin
@@ -117,44 +115,6 @@ def pseudo_labels(mixture: Tensor, estimates: Tensor, threshold_db: float = 30.0
     targets = estimates.masked_fill(absent[..., None, None], 0)
     targets = torch.where(clean[..., None, None], mixture[:, None], targets)
     return targets, mixture - targets.sum(1)
-
-
-def adopt_settings(cfg: DictConfig) -> None:
-    """Make the teacher's bands, transform and network those of the run; one that goes on has them in its own folder.
-
-    Raises:
-        UserError: there is no teacher, or it estimates something else than ``target``.
-    """
-    if cfg.ckpt_path is None:
-        hparams = read_teacher(cfg.teacher)[0].hparams
-    else:
-        hparams = read_hparams(Path(cfg.run_dir))
-    targets = list(hparams["targets"])
-    if list(cfg.target.targets) != targets:
-        remedy = f"target={targets[0]}" if len(targets) == 1 else f"target.targets=[{','.join(targets)}]"
-        raise UserError(
-            f"`teacher` (={cfg.teacher}) estimates {', '.join(targets)}, but `target` is "
-            f"{', '.join(cfg.target.targets)}: give {remedy}"
-        )
-    bands = {name: hparams[name] for name in ("bands_hz", "bands_bins") if name in hparams}
-    cfg.target = {"name": cfg.target.name, "targets": targets, **bands}
-    cfg.featurizer = hparams["featurizer"]
-    cfg.model = {**hparams["model"], "compile": cfg.model.compile}
-
-
-def read_teacher(path: str | Path | None) -> tuple[SavedNetwork, Path]:
-    """The one network that ``path`` means, and its file.
-
-    Raises:
-        UserError: there is none, or there are several.
-    """
-    if path is None:
-        raise UserError("`teacher` is missing: give the folder of the run or of the model that is fine-tuned")
-    networks = locate_networks(Path(path))
-    if len(networks) > 1:
-        raise UserError(f"`teacher` (={path}) is {len(networks)} networks: give one of them")
-    folder, file = networks[0]
-    return read_network(folder, file), file
 
 
 def _energy(waveform: Tensor) -> Tensor:
