@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from model.modules.band_sequence import TAC
 from model.modules.band_split import BandLinear, NormalisedLinear
 
 GATES = {nn.LSTM: 4, nn.GRU: 3}
@@ -21,7 +22,9 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple) -> None:
         nonlocal total
         x = inputs[0]
-        if isinstance(module, (nn.LSTM, nn.GRU)):
+        if isinstance(module, TAC):  # its last layer, which it computes in two halves; those before it count themselves
+            total += 2 * x.numel() * module.average.out_features * (1 + 1 / inputs[1])
+        elif isinstance(module, (nn.LSTM, nn.GRU)):
             positions = x.numel() / x.shape[-1]
             per_direction = GATES[type(module)] * module.hidden_size * (module.input_size + module.hidden_size)
             total += 2 * 2 * per_direction * positions
@@ -31,7 +34,7 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
             weight = module.linear.weight if isinstance(module, NormalisedLinear) else module.weight
             total += 2 * x.numel() * weight.shape[1]
 
-    counted = (nn.LSTM, nn.GRU, nn.Linear, NormalisedLinear, BandLinear)
+    counted = (nn.LSTM, nn.GRU, nn.Linear, NormalisedLinear, BandLinear, TAC)
     hooks = [module.register_forward_hook(add) for module in network.modules() if isinstance(module, counted)]
     run()
     for hook in hooks:

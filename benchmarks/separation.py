@@ -91,9 +91,13 @@ def shares(separator: Separator, mixture: torch.Tensor) -> dict[str, float]:
         with open_audio(song) as audio:
             blocks = list(resample_blocks(audio.blocks(1 << 18), audio.sample_rate_hz, rate_hz))
         seconds = {"read": time.perf_counter() - begin}
+        # a batch in one part, since the clock cannot follow several at once
+        params, precision = separator.audio_params, separator.precision
+        where = None if device.type == "cpu" else device
+        whole_batches = Separator(separator.network, separator.targets, rate_hz, params, where, precision)
         with stage_clock(separator.network, device) as stages:
             begin = time.perf_counter()
-            stems = torch.cat(list(separator.stream(blocks)), dim=-1)
+            stems = torch.cat(list(whole_batches.stream(blocks)), dim=-1)
             whole = time.perf_counter() - begin
         same = Separator(lambda x: x.unsqueeze(1).expand(-1, len(stems), -1, -1), separator.targets, rate_hz)
         same.audio_params = separator.audio_params
@@ -114,8 +118,8 @@ def measure(name: str, device: torch.device, precision: str, batch: int, song_se
     window = getattr(separator.network, "window_samples", None) or round(params.window_seconds * 44100)
     windows = 0.1 * torch.randn(batch, 2, window)
     with torch.inference_mode():
-        flops = count_flops(separator.network, lambda: separator._compute(windows))
-        seconds = fastest(lambda: separator._compute(windows), device, repeats=7)  # as many as the matrix product gets
+        flops = count_flops(separator.network, lambda: separator._compute(windows))  # in one part: parts run in threads
+        seconds = fastest(lambda: separator._on_device(windows), device, repeats=7)  # as many as the matrix product gets
     peak = matmul_flops(dtype, device)
     per_second = seconds / batch / (params.hop_seconds)
     song = shares(separator, 0.1 * torch.randn(2, round(song_seconds * 44100)))

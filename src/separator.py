@@ -15,6 +15,7 @@ from torch import Tensor
 
 from model.pretrained import load_pretrained
 from utils.audio import resample_blocks
+from utils.cores import spread_over_cores
 from utils.devices import choose_device, choose_precision
 from utils.errors import UserError
 from utils.overlap_add import FADES, overlap_add
@@ -98,14 +99,14 @@ class Separator:
         targets: Iterable[str],
         sample_rate_hz: int,
         audio_params: AudioParams | None = None,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         precision: torch.dtype | None = None,
     ) -> None:
         self.network = network
         self.targets = tuple(targets)
         self.sample_rate_hz = sample_rate_hz
         self.audio_params = audio_params or AudioParams()
-        self.device, self.precision = device, precision
+        self.device, self.precision = None if device is None else torch.device(device), precision
         self._largest_batch = self.audio_params.batch_size  # halved where the device's memory does not hold it
 
     @classmethod
@@ -214,13 +215,19 @@ class Separator:
     def _attempt(self, windows: Tensor, batch: int) -> Tensor | None:
         """The network on ``batch`` windows at a time; None where that is more than the memory holds."""
         try:
-            with torch.inference_mode():
-                return torch.cat([self._compute(part) for part in windows.split(batch)])
+            return torch.cat([self._on_device(part) for part in windows.split(batch)])
         except RuntimeError as error:  # only CUDA has a class of its own for it
             if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
                 return None
             raise
 
+    def _on_device(self, windows: Tensor) -> Tensor:
+        """On a processor of its own choice all cores are used; else the caller knows what else they do."""
+        if self.device is not None and self.device.type == "cpu":
+            return spread_over_cores(self._compute, windows)
+        return self._compute(windows)
+
+    @torch.inference_mode()
     def _compute(self, windows: Tensor) -> Tensor:
         windows = windows if self.device is None else windows.to(self.device)
         if self.precision is None:

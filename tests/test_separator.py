@@ -151,7 +151,8 @@ def forgetful(capacity, sizes, error):
     "error",
     [torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError(), RuntimeError("MPS backend out of memory")],
 )
-def test_out_of_memory_halves_the_batch_and_says_so_once(caplog, error):
+def test_out_of_memory_halves_the_batch_and_says_so_once(caplog, monkeypatch, error):
+    monkeypatch.setattr("separator.spread_over_cores", lambda network, windows: network(windows))
     sizes, song = [], noise(6_400)
     separator = Separator(forgetful(2, sizes, error), ["all"], 1000, AudioParams(0.1, 0.1, batch_size=8), "cpu")
     with caplog.at_level(logging.WARNING):

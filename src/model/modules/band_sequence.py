@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.modules.normalisation import EPS, group_norm
+from model.modules.normalisation import EPS, for_products, group_norm
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class ResidualRNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normalised = group_norm(x, self.statistics_dims, self.norm.weight, self.norm.bias, self.eps)
-        hidden, _ = self.rnn(normalised.flatten(1, 2))
+        hidden, _ = self.rnn(for_products(normalised).flatten(1, 2))
         return x + self.fc(self.dropout(hidden)).unflatten(1, x.shape[1:3])
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from model.modules.band_split import BandLinear, NormalisedLinear
 from model.modules.bands import BandTable
-from model.modules.normalisation import EPS, standardise
+from model.modules.normalisation import EPS, for_products, standardise
 
 
 class MaskEstimation(nn.Module):
@@ -48,7 +48,7 @@ class MaskEstimation(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        standardised = standardise(features, dims=(1, 3), eps=self.eps)
+        standardised = for_products(standardise(features, dims=(1, 3), eps=self.eps))
         return torch.stack([estimate(standardised) for estimate in self.estimators])
 
 

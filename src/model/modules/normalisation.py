@@ -45,3 +45,10 @@ def group_norm(x: Tensor, dims: tuple[int, ...], weight: Tensor, bias: Tensor, e
     variance, mean = moments(x, dims)
     scale = torch.rsqrt(variance + eps) * weight
     return torch.addcmul(bias - mean * scale, x, scale)
+
+
+def for_products(x: Tensor) -> Tensor:
+    """In the number format of matrix products and contiguous, in one pass; under autocast each would copy by itself."""
+    kind = x.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    return x.to(dtype, memory_format=torch.contiguous_format).contiguous()  # the latter where the dtype is its own

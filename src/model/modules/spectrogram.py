@@ -64,16 +64,19 @@ class Spectrogram(nn.Module):
         Returns:
             (…, L).
         """
-        frames = torch.fft.irfft(spectrum.mT, self.n_fft) * self.window
-        energy = self.window.square().expand(frames.shape[-2], -1)
+        frames = torch.fft.irfft(spectrum.mT, self.n_fft)
+        energy = self._overlap_add(self.window.expand(frames.shape[-2], -1))
         inside = slice(self.n_fft // 2, self.n_fft // 2 + length)
-        return self._overlap_add(frames)[..., inside] / self._overlap_add(energy)[inside]
+        return self._overlap_add(frames)[..., inside] / energy[inside]
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        """(…, T, n_fft) → (…, hop · (T - 1) + n_fft or a little more)."""
+        """(…, T, n_fft) → (…, hop · (T - 1) + n_fft or a little more), windowed on the way."""
         overlaps, count = -(-self.n_fft // self.hop_samples), frames.shape[-2]
-        parts = F.pad(frames, (0, overlaps * self.hop_samples - self.n_fft)).unflatten(-1, (overlaps, -1))
+        if missing := overlaps * self.hop_samples - self.n_fft:
+            frames = F.pad(frames, (0, missing))
+        parts = frames.unflatten(-1, (overlaps, -1))
+        windows = F.pad(self.window, (0, missing)).unflatten(0, (overlaps, -1))
         added = frames.new_zeros(*frames.shape[:-2], count + overlaps - 1, self.hop_samples)
         for i in range(overlaps):
-            added[..., i : i + count, :] += parts[..., i, :]
+            added[..., i : i + count, :].addcmul_(parts[..., i, :], windows[i])
         return added.flatten(-2)
