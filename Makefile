@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help app example test lint format images bench bench-train clean ffmpeg
+.PHONY: help app example test lint format images bench bench-train shipped clean ffmpeg
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,11 @@ format: .venv/dev  ## apply the style
 
 images: .venv/run  ## draw the pictures in images/ again
 	$(BIN)/python src/make_images.py
+
+RUNS := $(CURDIR)/src/logs/bandsplitrnn
+shipped: .venv/run  ## train the shipped checkpoint again, in two halves (MUSDB_DIR; three hours on two cores)
+	$(BIN)/python src/train.py experiment=shipped hydra.run.dir=$(RUNS)/shipped
+	$(BIN)/python src/train.py experiment=shipped_tuned init=$(RUNS)/shipped hydra.run.dir=$(RUNS)/shipped_tuned
 
 clean:  ## remove the environment
 	rm -rf .venv

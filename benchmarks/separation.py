@@ -118,8 +118,10 @@ def measure(name: str, device: torch.device, precision: str, batch: int, song_se
     window = getattr(separator.network, "window_samples", None) or round(params.window_seconds * 44100)
     windows = 0.1 * torch.randn(batch, 2, window)
     with torch.inference_mode():
-        flops = count_flops(separator.network, lambda: separator._compute(windows))  # in one part: parts run in threads
-        seconds = fastest(lambda: separator._on_device(windows), device, repeats=7)  # as many as the matrix product gets
+        flops = count_flops(separator.network, lambda: separator._compute(windows))  # threads are not counted
+        seconds = fastest(
+            lambda: separator._on_device(windows), device, repeats=7
+        )  # as many as the matrix product gets
     peak = matmul_flops(dtype, device)
     per_second = seconds / batch / (params.hop_seconds)
     song = shares(separator, 0.1 * torch.randn(2, round(song_seconds * 44100)))

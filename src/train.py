@@ -15,11 +15,10 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from model.initial_weights import adopt_settings, read_initial
+from model.initial_weights import adopt_settings, load_initial
 from model.pl_model import SeparationModule, scaled_learning_rate
 from model.separation_network import build_network
 from separator import AudioParams, Separator
-from utils.checkpoints import load_strictly
 from utils.config import build, build_all, let_jobs_import
 from utils.errors import UserError, one_line
 from utils.paths import CONF_DIR
@@ -48,8 +47,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     hparams = open_run(cfg)
     network = build_network(hparams)
     if cfg.init is not None and ckpt_path is None:
-        saved, file = read_initial("init", cfg.init)
-        load_strictly(network, saved.weights, file)
+        load_initial(network, "init", cfg.init)
     separator = Separator(network, network.targets, network.sample_rate_hz, AudioParams(**hparams["audio_params"]))
     datamodule = build(cfg.data)
     trainer = build(cfg.trainer)(callbacks=build_all(cfg.callbacks), logger=build_all(cfg.logger))

@@ -1,9 +1,9 @@
-"""The paper's loss term by term, and crops that weigh the same however loud they are."""
+"""The losses by hand, and crops that weigh the same however loud they are."""
 
 import pytest
 import torch
 
-from model.losses import L1Loss
+from model.losses import L1Loss, RelativeRMSLoss
 from model.modules.spectrogram import Spectrogram
 from model.separation_network import SeparationNetwork
 
@@ -42,3 +42,19 @@ def test_crops_of_equal_loudness_weigh_the_same() -> None:
 def test_silence_is_not_blown_up() -> None:
     loss = L1Loss(equal_loudness=True)(NETWORK, 0 * MIXTURE, SILENCE + 1e-6)
     assert loss["loss_waveform"].item() == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_relative_rms_is_the_root_of_each_targets_error_over_its_mixture() -> None:
+    targets = torch.stack([MIXTURE, MIXTURE / 2, -MIXTURE], dim=1)  # errors of 1/2, 0 and 3/2 of the mixture
+    gains = torch.tensor([1.0, 0.1]).reshape(2, 1, 1)
+    for gain in (1.0, gains):
+        loss = RelativeRMSLoss()(NETWORK, gain * MIXTURE, torch.as_tensor(gain).unsqueeze(-1) * targets)
+        assert loss["loss_rms"].item() == pytest.approx((0.5 + 0.001 + 1.5) / 3, rel=1e-4)
+
+
+def test_relative_rms_has_a_slope_where_nothing_is_wrong_and_none_in_silence() -> None:
+    mixture = torch.cat([MIXTURE, 0 * MIXTURE]).requires_grad_()
+    RelativeRMSLoss()(NETWORK, mixture, mixture.detach().unsqueeze(1) / 2)["loss_rms"].backward()
+    assert mixture.grad.isfinite().all()
+    quiet = RelativeRMSLoss()(NETWORK, 0 * MIXTURE, SILENCE + 1e-4)
+    assert quiet["loss_rms"].item() == pytest.approx(0.1, rel=1e-3)  # over the quietest mixture that counts, 1e-3

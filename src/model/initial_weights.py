@@ -6,7 +6,8 @@ from omegaconf import DictConfig
 
 from model.layouts import read_network
 from model.layouts.saved import SavedNetwork
-from utils.checkpoints import locate_networks, read_hparams
+from model.separation_network import SeparationNetwork
+from utils.checkpoints import load_strictly, locate_networks, read_hparams
 from utils.errors import UserError
 
 
@@ -35,6 +36,18 @@ def adopt_settings(cfg: DictConfig, role: str) -> None:
     cfg.target = {"name": cfg.target.name, "targets": targets, **bands}
     cfg.featurizer = hparams["featurizer"]
     cfg.model = {**hparams["model"], "compile": cfg.model.compile}
+
+
+def load_initial(network: SeparationNetwork, role: str, path: str | Path | None) -> None:
+    """Give a network the trained one's weights.
+
+    Raises:
+        UserError: there is no such network, it is another one, or it takes windows of one length only.
+    """
+    if network.window_samples is not None:
+        raise UserError(f"`{role}` (={path}) takes one length only: {network.window_samples} samples")
+    saved, file = read_initial(role, path)
+    load_strictly(network, saved.weights, file)
 
 
 def read_initial(role: str, path: str | Path | None) -> tuple[SavedNetwork, Path]:

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from model.initial_weights import read_initial
+from model.initial_weights import load_initial
 from model.separation_network import SeparationNetwork
-from utils.checkpoints import load_strictly
 from utils.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -43,13 +42,8 @@ class Teacher(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if not hasattr(trainer.datamodule, "label"):
             raise UserError("a teacher needs songs without stems: set data=semi_supervised")
-        if pl_module.network.window_samples is not None:
-            raise UserError(
-                f"`teacher` (={self.path}) takes one length only: {pl_module.network.window_samples} samples"
-            )
         if self.ckpt_path is None:
-            saved, file = read_initial("teacher", self.path)
-            load_strictly(pl_module.network, saved.weights, file)
+            load_initial(pl_module.network, "teacher", self.path)
         self.network = deepcopy(pl_module.network).eval().requires_grad_(False)
         self._precision = trainer.precision_plugin
         trainer.datamodule.label = self.label
