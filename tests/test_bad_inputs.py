@@ -428,6 +428,12 @@ MODELS = {
         replace_hparams(model={"features": 8, "repeats": 1}),
         "do not fit the network",
     ),
+    "a network larger than memory": (
+        replace_hparams(model={"features": 1_000_000, "repeats": 1}),
+        "do not fit the network",
+    ),
+    "a network larger than any": (replace_hparams(model={"features": 10**14, "repeats": 1}), "describe no network"),
+    "a network of less than nothing": (replace_hparams(model={"features": -1, "repeats": 1}), "describe no network"),
     "another program's": (
         lambda folder: save_file({"conv.weight": torch.zeros(3)}, folder / WEIGHTS_NAME),
         "their keys begin conv.weight",

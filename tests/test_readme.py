@@ -335,7 +335,7 @@ MADE = {
     "make test": ("1 passed",),
     "make bench": ("GFLOP/s", "overlap-add", "peak memory"),
     "make bench-train": ("bandsplitrnn_small", "appetite"),
-    "make shipped": ("init=", "loss_rms"),
+    "make shipped": ("init=", "model.losses.RelativeRMSLoss"),
     "make app": (),
 }
 

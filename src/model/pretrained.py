@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from model.layouts import read_network
 from model.separation_network import SeparationNetwork, build_network
-from utils.checkpoints import load_strictly, locate_networks
+from utils.checkpoints import check_fit, load_strictly, locate_networks
 from utils.errors import UserError
 from utils.sources import SOURCES
 
@@ -71,9 +71,12 @@ def load_pretrained(path: Path) -> tuple[SeparationNetwork | NetworkBank, dict[s
     for folder, file in locate_networks(path):
         saved = read_network(folder, file)
         try:
-            network = build_network(saved.hparams)
+            with torch.device("meta"):  # sizes only: settings may describe a network that no memory holds
+                sizes = build_network(saved.hparams)
         except UserError as error:
             raise UserError(f"`{file}`: {error}") from error
+        check_fit(sizes, saved.weights, file)
+        network = build_network(saved.hparams)
         load_strictly(network, saved.weights, file)
         networks.append(network)
         params = params or saved.hparams.get("audio_params") or {}

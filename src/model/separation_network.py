@@ -102,6 +102,6 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
         bandsplitrnn = BandSplitRNN(widths, len(targets), **model)
     except KeyError as error:
         raise UserError(f"the model's settings lack {error}") from error
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # the last are torch's, of sizes
         raise UserError(f"the model's settings describe no network: {error}") from error
     return SeparationNetwork(targets, sample_rate_hz, spectrogram, bandsplitrnn)

@@ -186,6 +186,16 @@ def load_strictly(network: torch.nn.Module, weights: Mapping[str, Tensor], file:
     Raises:
         UserError: it lists what is missing, left over or of another shape.
     """
+    check_fit(network, weights, file)
+    network.load_state_dict(dict(weights))
+
+
+def check_fit(network: torch.nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse weights of other keys or shapes than a network's, which may be on the meta device.
+
+    Raises:
+        UserError: it lists what is missing, left over or of another shape.
+    """
     own = network.state_dict()
     shapes = [
         f"{key} {tuple(weights[key].shape)} instead of {tuple(own[key].shape)}"
@@ -193,7 +203,6 @@ def load_strictly(network: torch.nn.Module, weights: Mapping[str, Tensor], file:
         if own[key].shape != weights[key].shape
     ]
     check_keys(weights.keys(), own.keys(), file, shapes)
-    network.load_state_dict(dict(weights))
 
 
 def check_keys(keys: Collection[str], expected: Collection[str], file: Path, shapes: Sequence[str] = ()) -> None:
