@@ -1,8 +1,9 @@
 """What each part of the shipped recipe is worth: ``python benchmarks/ablations.py [overrides of conf/]``.
 
 Trains every variant of ``VARIANTS`` for the same number of steps, one after the other, and prints the validation uSDR
-of each. Runs that are complete are only read, runs that were stopped go on. ``--curves RUN_DIR=NAME …`` adds the
-validations of finished runs to ``images/learning_curves.csv``, which ``make images`` draws.
+of each; with ``--init RUN_DIR``, of the second half of the recipe, which begins with that run's network. Runs that are
+complete are only read, runs that were stopped go on. ``--curves RUN_DIR=NAME …`` adds the validations of finished runs
+to ``images/learning_curves.csv``, which ``make images`` draws.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from utils.checkpoints import LAST_NAME, RUN_WEIGHTS_DIR
 from utils.paths import LOGS_DIR, atomic_path
 
 CURVES = PROJECT_DIR / "images" / "learning_curves.csv"
-BUDGET = [
+FIRST_HALF = [
+    "experiment=shipped",
     "callbacks.ema.decay=0.98",
     "callbacks.listen.songs=0",
     "model.features=48",
@@ -42,11 +44,22 @@ VARIANTS = {
     "… equally loud, Muon with twice the learning rate": [*ATTENTION, "optimizer.lr=4e-3"],
     "… equally loud, Muon, no attention": ["optimizer.lr=2e-3"],
 }
+SECOND_HALF = [
+    "experiment=shipped_tuned",
+    "callbacks.ema.decay=0.97",
+    "callbacks.listen.songs=0",
+    "optimizer.lr=1e-3",
+]
+SECOND_VARIANTS = {
+    "L1, every crop equally loud": ["loss=equal_loudness"],
+    "… half of the mixtures songs as they are": ["loss=equal_loudness", "data.remix_probability=0.5"],
+    "relative RMS": [],
+}
 
 
 def budget(steps: int) -> list[str]:
     """So many steps of four crops, the last of which is validated."""
-    return [f"trainer.max_steps={steps}", f"data.samples_per_epoch={4 * steps // 2}", *BUDGET]
+    return [f"trainer.max_steps={steps}", f"data.samples_per_epoch={4 * steps // 2}"]
 
 
 def train(run_dir: Path, overrides: list[str]) -> None:
@@ -54,7 +67,7 @@ def train(run_dir: Path, overrides: list[str]) -> None:
     last = run_dir / RUN_WEIGHTS_DIR / LAST_NAME
     resume = [f"ckpt_path={last}"] if last.is_file() else [f"hydra.run.dir={run_dir}"]
     script = PROJECT_DIR / "src" / "train.py"
-    subprocess.run([sys.executable, script, "experiment=shipped", *overrides, *resume], check=True)
+    subprocess.run([sys.executable, script, *overrides, *resume], check=True)
 
 
 def validations(run_dir: Path) -> list[dict[str, float]]:
@@ -83,6 +96,7 @@ def add_curves(runs: dict[str, Path]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="settings that all variants share")
+    parser.add_argument("--init", type=Path, metavar="RUN_DIR", help="the first half's run, of which variants go on")
     parser.add_argument("--steps", type=int, default=250, help="training steps of each variant (default: %(default)s)")
     parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="some variants, counted from 0")
     parser.add_argument("--runs", type=Path, default=LOGS_DIR / "ablations", help="folder of the runs")
@@ -92,13 +106,15 @@ def main() -> None:
         add_curves({name: Path(folder) for folder, name in (curve.split("=", 1) for curve in args.curves)})
         return
     table = Table("variant", *SOURCES, "mean", title=f"validation uSDR in dB after {args.steps} steps")
-    for number, (name, overrides) in enumerate(VARIANTS.items()):
+    recipe = FIRST_HALF if args.init is None else [*SECOND_HALF, f"init={args.init.resolve()}"]
+    variants = VARIANTS if args.init is None else SECOND_VARIANTS
+    for number, (name, overrides) in enumerate(variants.items()):
         if args.only and number not in args.only:
             continue
-        run_dir = args.runs / f"{number}_{args.steps}"
+        run_dir = args.runs / f"{'' if args.init is None else 'second_'}{number}_{args.steps}"
         rows = validations(run_dir) if run_dir.is_dir() else []
         if not rows or rows[-1]["step"] < args.steps:
-            train(run_dir, [*budget(args.steps), *overrides, *args.overrides])
+            train(run_dir, [*recipe, *budget(args.steps), *overrides, *args.overrides])
             rows = validations(run_dir)
         scores = [rows[-1][target] for target in SOURCES]
         table.add_row(name, *(f"{score:.2f}" for score in (*scores, sum(scores) / len(scores))))

@@ -7,7 +7,6 @@ from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from torch.utils.tensorboard import SummaryWriter
 
 from utils.figures.learning import learning_curves, read_curves
@@ -20,15 +19,16 @@ def ablations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("ablations")
 
 
-def test_every_variant_changes_the_recipe(ablations: ModuleType) -> None:
+@pytest.mark.parametrize(("recipe", "variants"), [("FIRST_HALF", "VARIANTS"), ("SECOND_HALF", "SECOND_VARIANTS")])
+def test_every_variant_changes_the_recipe(ablations: ModuleType, recipe: str, variants: str) -> None:
     composed = set()
-    for overrides in ablations.VARIANTS.values():
-        assert OverridesParser.create().parse_overrides(overrides)
+    for overrides in getattr(ablations, variants).values():
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            config = compose("config", ["experiment=shipped", "run_dir=.", *ablations.budget(250), *overrides])
+            settings = ["run_dir=.", *getattr(ablations, recipe), *ablations.budget(250), *overrides]
+            config = compose("config", settings)
         assert config.trainer.max_steps == 250 == 2 * config.data.samples_per_epoch / config.data.batch_size
         composed.add(str(config))
-    assert len(composed) == len(ablations.VARIANTS)
+    assert len(composed) == len(getattr(ablations, variants))
 
 
 def test_curves_are_added_and_replaced(ablations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
