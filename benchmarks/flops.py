@@ -42,24 +42,28 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
     return total
 
 
-def matmul_flops(dtype: torch.dtype, device: torch.device, size: int | None = None) -> float:
-    """Operations a second of a large square matrix product, the best of several."""
-    size = size or (8192 if device.type == "cuda" else 2048)
+def beside_matmul(
+    run: Callable[[], object], dtype: torch.dtype, device: torch.device, repeats: int
+) -> tuple[float, float]:
+    """Seconds of the fastest of several runs, and operations a second of the fastest large square matrix product.
+
+    They take turns, so that a machine which others slow down now and then slows both. The first turn only warms up.
+    """
+    size = 8192 if device.type == "cuda" else 2048
     a = torch.randn(size, size, device=device, dtype=dtype)
-    seconds = fastest(lambda: a @ a, device, repeats=7)
-    return 2 * size**3 / seconds
+    turns = [
+        (_seconds(run, device), min(_seconds(lambda: a @ a, device) for _ in range(3))) for _ in range(repeats + 1)
+    ]
+    fastest, product = (min(seconds) for seconds in zip(*turns[1:], strict=True))
+    return fastest, 2 * size**3 / product
 
 
-def fastest(run: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
-    """Seconds of the fastest of several runs, after one that warms up."""
-    times = []
-    for _ in range(repeats + 1):
-        synchronise(device)
-        begin = time.perf_counter()
-        run()
-        synchronise(device)
-        times.append(time.perf_counter() - begin)
-    return min(times[1:])
+def _seconds(run: Callable[[], object], device: torch.device) -> float:
+    synchronise(device)
+    begin = time.perf_counter()
+    run()
+    synchronise(device)
+    return time.perf_counter() - begin
 
 
 def synchronise(device: torch.device) -> None:

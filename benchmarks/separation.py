@@ -24,7 +24,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from flops import count_flops, fastest, matmul_flops, synchronise
+from flops import beside_matmul, count_flops, synchronise
 
 from model.separation_network import build_network
 from separator import AudioParams, Separator
@@ -119,10 +119,7 @@ def measure(name: str, device: torch.device, precision: str, batch: int, song_se
     windows = 0.1 * torch.randn(batch, 2, window)
     with torch.inference_mode():
         flops = count_flops(separator.network, lambda: separator._compute(windows))  # threads are not counted
-        seconds = fastest(
-            lambda: separator._on_device(windows), device, repeats=7
-        )  # as many as the matrix product gets
-    peak = matmul_flops(dtype, device)
+        seconds, peak = beside_matmul(lambda: separator._on_device(windows), dtype, device, repeats=7)
     per_second = seconds / batch / (params.hop_seconds)
     song = shares(separator, 0.1 * torch.randn(2, round(song_seconds * 44100)))
     return [
@@ -155,10 +152,11 @@ def main() -> None:
             for batch in args.batch:
                 row, songs[f"{name} {precision}"] = measure(name, device, precision, batch, args.song_seconds)
                 speed.add_row(*row)
-    Console().print(speed)
-    Console().print(stage_table(songs))
+    console = Console(width=110)
+    console.print(speed)
+    console.print(stage_table(songs))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    Console().print(f"peak memory of this process, all networks: {peak_mb:.0f} MB")
+    console.print(f"peak memory of this process, all networks: {peak_mb:.0f} MB")
 
 
 def stage_table(songs: dict[str, dict[str, float]]) -> Table:

@@ -31,7 +31,7 @@ sys.path.insert(0, str(PROJECT_DIR / "src"))
 sys.path.insert(0, str(PROJECT_DIR))
 sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
 
-from flops import count_flops, fastest, matmul_flops
+from flops import beside_matmul, count_flops
 
 from example.tiny_musdb import write_tiny_musdb
 from model.separation_network import build_network
@@ -69,8 +69,8 @@ def step_row(name: str, precision: str, batch: int, compiled: bool, device: torc
         optimizer.step()
 
     flops = 3 * count_flops(network, forward)  # the backward pass computes two products for each one
-    seconds = fastest(step, device, repeats=2)
-    share = flops / seconds / matmul_flops(dtype, device)
+    seconds, matmul_flops = beside_matmul(step, dtype, device, repeats=2)
+    share = flops / seconds / matmul_flops
     crops = batch / seconds
     row = [name, precision, str(batch), "yes" if compiled else "no", f"{1 / seconds:.3f}", f"{crops:.2f}"]
     return [*row, f"{flops / seconds / 1e9:.0f}", f"{share:.2f}", f"{peak_mb(device):.0f}"], crops
