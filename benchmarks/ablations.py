@@ -2,8 +2,8 @@
 
 Trains every variant of ``VARIANTS`` for the same number of steps, one after the other, and prints the validation uSDR
 of each; with ``--init RUN_DIR``, of the second half of the recipe, which begins with that run's network. Runs that are
-complete are only read, runs that were stopped go on. ``--curves RUN_DIR=NAME …`` adds the validations of finished runs
-to ``images/learning_curves.csv``, which ``make images`` draws.
+complete are only read, runs that were stopped go on. ``--curves RUN_DIR=NAME FIRST_DIR+SECOND_DIR=NAME …`` adds the
+validations of finished runs to ``images/learning_curves.csv``, which ``make images`` draws.
 """
 
 import argparse
@@ -81,12 +81,22 @@ def validations(run_dir: Path) -> list[dict[str, float]]:
     return [{"step": step + 1, **{name: curve[step] for name, curve in curves.items()}} for step in steps]
 
 
-def add_curves(runs: dict[str, Path]) -> None:
+def one_after_the_other(run_dirs: list[Path]) -> list[dict[str, float]]:
+    """The validations of runs of which each goes on from the one before, with steps that go on as well."""
+    rows: list[dict[str, float]] = []
+    for run_dir in run_dirs:
+        begin = rows[-1]["step"] if rows else 0
+        rows += [row | {"step": begin + row["step"]} for row in validations(run_dir)]
+    return rows
+
+
+def add_curves(runs: dict[str, list[Path]]) -> None:
     """Write the runs' validations into the table of learning curves, in place of what it had under their names."""
     with CURVES.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["run"] not in runs]
-    for name, run_dir in runs.items():
-        rows += [{"run": name} | {key: f"{value:.5g}" for key, value in row.items()} for row in validations(run_dir)]
+    for name, run_dirs in runs.items():
+        curve = one_after_the_other(run_dirs)
+        rows += [{"run": name} | {key: f"{value:.5g}" for key, value in row.items()} for row in curve]
     with atomic_path(CURVES) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["run", "step", *SOURCES], lineterminator="\n")
         writer.writeheader()
@@ -100,10 +110,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=250, help="training steps of each variant (default: %(default)s)")
     parser.add_argument("--only", type=int, nargs="+", metavar="NUMBER", help="some variants, counted from 0")
     parser.add_argument("--runs", type=Path, default=LOGS_DIR / "ablations", help="folder of the runs")
-    parser.add_argument("--curves", nargs="+", metavar="RUN_DIR=NAME", help="only add runs to the learning curves")
+    parser.add_argument(
+        "--curves", nargs="+", metavar="RUN_DIR[+RUN_DIR]=NAME", help="only add runs to the learning curves"
+    )
     args = parser.parse_args()
     if args.curves:
-        add_curves({name: Path(folder) for folder, name in (curve.split("=", 1) for curve in args.curves)})
+        named = (curve.split("=", 1) for curve in args.curves)
+        add_curves({name: [Path(folder) for folder in folders.split("+")] for folders, name in named})
         return
     table = Table("variant", *SOURCES, "mean", title=f"validation uSDR in dB after {args.steps} steps")
     recipe = FIRST_HALF if args.init is None else [*SECOND_HALF, f"init={args.init.resolve()}"]

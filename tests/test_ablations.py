@@ -40,14 +40,18 @@ def test_curves_are_added_and_replaced(ablations: ModuleType, tmp_path: Path, mo
     table = tmp_path / "curves.csv"
     table.write_text("run,step,vocals,drums,bass,other\nold,250,1,2,3,4\nnew,250,9,9,9,9\n")
     monkeypatch.setattr(ablations, "CURVES", table)
-    ablations.add_curves({"new": tmp_path / "run"})
+    ablations.add_curves({"new": [tmp_path / "run"], "longer": [tmp_path / "run"] * 2})
     with table.open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[1:] == [
         ["old", "250", "1", "2", "3", "4"],
         ["new", "250", "0.249", "1.249", "2.249", "3.249"],
         ["new", "500", "0.499", "1.499", "2.499", "3.499"],
+        ["longer", "250", "0.249", "1.249", "2.249", "3.249"],
+        ["longer", "500", "0.499", "1.499", "2.499", "3.499"],
+        ["longer", "750", "0.249", "1.249", "2.249", "3.249"],
+        ["longer", "1000", "0.499", "1.499", "2.499", "3.499"],
     ]
     means, targets = learning_curves(read_curves(table)).axes
-    assert [list(line.get_ydata()) for line in means.lines] == [[2.5], [1.749, 1.999]]
-    assert [list(line.get_xdata()) for line in targets.lines] == [[250, 500]] * 4
+    assert [list(line.get_ydata()) for line in means.lines] == [[2.5], [1.749, 1.999], [1.749, 1.999] * 2]
+    assert [list(line.get_xdata()) for line in targets.lines] == [[250, 500, 750, 1000]] * 4
