@@ -151,6 +151,16 @@ def test_moments_are_variance_and_mean(dims: tuple[int, ...]) -> None:
 
 
 @torch.no_grad()
+def test_the_song_itself_is_not_rounded_under_autocast() -> None:
+    model, features = network(), []
+    model.split.register_forward_hook(lambda module, inputs, output: features.append(output))
+    for enabled in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            model(mixture())
+    torch.testing.assert_close(features[1], features[0], rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch hides it itself, unless warnings are errors
 def test_compiled_parts_compute_the_same() -> None:
     """Traced, but run without the compiler proper, which takes a minute."""
     net, traced = network(tac={}, attention={"width": 4}), []

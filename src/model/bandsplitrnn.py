@@ -116,7 +116,8 @@ class BandSplitRNN(nn.Module):
         Returns:
             The mask (S, T, M, F, P) in single precision.
         """
-        x = self.split(values).float()  # the residual stream stays exact under autocast
+        with torch.autocast(values.device.type, enabled=False):  # else the song itself would be rounded to bf16
+            x = self.split(values)
         for module in self.sequence:
             x = module(x, channels // self.joint_channels)
         return self.mask(x).float()

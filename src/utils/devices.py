@@ -31,7 +31,8 @@ def choose_device(name: str = "auto") -> torch.device:
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """The number format of matrix products and recurrent layers: fp32, bf16, or auto: bf16 where it is native.
 
-    Everything else (transforms, normalisation, residual connections, masks, waveforms) stays in fp32.
+    Everything else (transforms, the bands' first projection, normalisation, residual connections, masks, waveforms)
+    stays in fp32.
 
     Raises:
         UserError: there is no such precision.
