@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
-from model.layouts import read_network
-from model.separation_network import build_network
-from utils.checkpoints import WEIGHTS_NAME, load_strictly, locate_networks, write_hparams, write_weights
+from model.pretrained import read_fitting
+from utils.checkpoints import WEIGHTS_NAME, locate_networks, write_hparams, write_weights
 from utils.errors import UserError, run
 
 
@@ -31,16 +30,14 @@ def convert(path: Path, output: Path, half: bool = False) -> list[Path]:
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"`{output}` exists already: give a new folder")
-    found = [(file, read_network(folder, file)) for folder, file in locate_networks(path)]
-    for file, saved in found:
-        load_strictly(build_network(saved.hparams), saved.weights, file)
-    names = ["-".join(saved.hparams["targets"]) for _, saved in found]
+    found = [read_fitting(folder, file) for folder, file in locate_networks(path)]
+    names = ["-".join(saved.hparams["targets"]) for saved in found]
     if len(set(names)) < len(names):
         raise UserError(
             f"`{path}` holds several checkpoints of the same targets ({', '.join(names)}): give one of them"
         )
     folders = [output] if len(found) == 1 else [output / name for name in names]
-    for folder, (_, saved) in zip(folders, found, strict=True):
+    for folder, saved in zip(folders, found, strict=True):
         write_weights(folder / WEIGHTS_NAME, saved.weights, torch.float16 if half else torch.float32)
         write_hparams(folder, saved.hparams)
     return folders

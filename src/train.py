@@ -39,10 +39,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     quiet_libraries()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    if "teacher" in cfg:
-        adopt_settings(cfg, "teacher")
-    elif cfg.init is not None:
-        adopt_settings(cfg, "init")
+    if "teacher" in cfg and cfg.init is not None:
+        raise UserError(f"`init` (={cfg.init}) and `teacher`: the student begins as the teacher, leave `init` out")
+    role = "teacher" if "teacher" in cfg else "init"
+    if role == "teacher" or cfg.init is not None:
+        adopt_settings(cfg, role)
     ckpt_path = resume_path(cfg.ckpt_path, Path(cfg.run_dir))
     hparams = open_run(cfg)
     network = build_network(hparams)

@@ -329,6 +329,7 @@ class TestMistakes:
         [
             (["teacher=null"], "`teacher` is missing"),
             (["teacher=/nowhere"], "no model at `/nowhere`"),
+            (["init=/nowhere"], "the student begins as the teacher, leave `init` out"),
             (["target=drums"], "estimates bass, but `target` is drums: give target=bass"),
             (["data.unlabelled=[null]"], r"no songs without stems: set `data.unlabelled=\[FOLDER\]`"),
             (["data=musdb18hq"], "set data=semi_supervised"),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from model.layouts import read_network
 from model.layouts.saved import SavedNetwork
+from model.pretrained import read_fitting
 from model.separation_network import SeparationNetwork
 from utils.checkpoints import load_strictly, locate_networks, read_hparams
 from utils.errors import UserError
@@ -62,4 +62,4 @@ def read_initial(role: str, path: str | Path | None) -> tuple[SavedNetwork, Path
     if len(networks) > 1:
         raise UserError(f"`{role}` (={path}) is {len(networks)} networks: give one of them")
     folder, file = networks[0]
-    return read_network(folder, file), file
+    return read_fitting(folder, file), file

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from model.layouts import read_network
+from model.layouts.saved import SavedNetwork
 from model.separation_network import SeparationNetwork, build_network
-from utils.checkpoints import check_fit, load_strictly, locate_networks
+from utils.checkpoints import check_fit, locate_networks
 from utils.errors import UserError
 from utils.sources import SOURCES
 
@@ -69,18 +70,28 @@ def load_pretrained(path: Path) -> tuple[SeparationNetwork | NetworkBank, dict[s
     """
     networks, params = [], {}
     for folder, file in locate_networks(path):
-        saved = read_network(folder, file)
-        try:
-            with torch.device("meta"):  # sizes only: settings may describe a network that no memory holds
-                sizes = build_network(saved.hparams)
-        except UserError as error:
-            raise UserError(f"`{file}`: {error}") from error
-        check_fit(sizes, saved.weights, file)
+        saved = read_fitting(folder, file)
         network = build_network(saved.hparams)
-        load_strictly(network, saved.weights, file)
+        network.load_state_dict(dict(saved.weights))
         networks.append(network)
         params = params or saved.hparams.get("audio_params") or {}
     return (networks[0] if len(networks) == 1 else NetworkBank(networks)), params
+
+
+def read_fitting(folder: Path, file: Path) -> SavedNetwork:
+    """Read a network and make sure that its weights are those of its settings, before anything is built from them.
+
+    Raises:
+        UserError: it is unsafe or damaged, its settings describe no network, or its weights do not fit them.
+    """
+    saved = read_network(folder, file)
+    try:
+        with torch.device("meta"):  # sizes only: settings may describe a network that no memory holds
+            sizes = build_network(saved.hparams)
+    except UserError as error:
+        raise UserError(f"`{file}`: {error}") from error
+    check_fit(sizes, saved.weights, file)
+    return saved
 
 
 def _place(network: SeparationNetwork) -> int:
