@@ -19,9 +19,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src"))
 
-from data.tracks import SOURCES
-from utils.checkpoints import LAST_NAME, RUN_WEIGHTS_DIR
-from utils.paths import LOGS_DIR, atomic_path
+from demixer.checkpoints.locating import LAST_NAME, RUN_WEIGHTS_DIR
+from demixer.data.tracks import SOURCES
+from demixer.paths import LOGS_DIR
+from demixer.temporary import atomic_path
 
 CURVES = PROJECT_DIR / "images" / "learning_curves.csv"
 FIRST_HALF = [

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from data.tracks import Track, find_tracks, split_tracks
-from utils.errors import UserError
+from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.errors import UserError
 
 
 def measured_songs(targets: Sequence[str], subset: str = "train", split: str = "valid") -> list[Track]:

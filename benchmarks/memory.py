@@ -22,10 +22,10 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from separator import AudioParams, Separator
-from songs.catalogue import separate_catalogue
-from songs.options import Options
-from utils.memory import keep_freed_memory
+from demixer.separation.memory import keep_freed_memory
+from demixer.separation.separator import AudioParams, Separator
+from demixer.songs.catalogue import separate_catalogue
+from demixer.songs.options import Options
 
 SAMPLE_RATE_HZ = 48_000
 TARGETS = ("vocals", "drums", "bass", "other")

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measured_songs import measured_songs
 
-from separator import Separator
-from utils.audio import read_audio
-from utils.errors import run
-from utils.memory import keep_freed_memory
-from utils.metrics import usdr
+from demixer.audio import read_audio
+from demixer.errors import run
+from demixer.evaluation.metrics import usdr
+from demixer.separation.memory import keep_freed_memory
+from demixer.separation.separator import Separator
 
 
 def main() -> None:

@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from flops import beside_matmul, count_flops, synchronise
 
-from model.separation_network import build_network
-from separator import AudioParams, Separator
-from utils.audio import open_audio, resample_blocks, write_audio
-from utils.devices import choose_device, choose_precision
-from utils.memory import keep_freed_memory
-from utils.paths import CONF_DIR
+from demixer.audio import open_audio, resample_blocks, write_audio
+from demixer.model.separation_network import build_network
+from demixer.paths import CONF_DIR
+from demixer.separation.devices import choose_device, choose_precision
+from demixer.separation.memory import keep_freed_memory
+from demixer.separation.separator import AudioParams, Separator
 
 STAGES = {
     "Spectrogram": "STFT",

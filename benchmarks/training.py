@@ -33,11 +33,11 @@ sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
 
 from flops import beside_matmul, count_flops
 
+from demixer.model.separation_network import build_network
+from demixer.separation.devices import choose_device
+from demixer.training.config import build
+from demixer.training.runs import model_hparams
 from example.tiny_musdb import write_tiny_musdb
-from model.separation_network import build_network
-from utils.config import build
-from utils.devices import choose_device
-from utils.runs import model_hparams
 
 LOADERS = (("disk", 0), ("disk", 2), ("memory", 0), ("memory", 2))
 

@@ -15,10 +15,10 @@ from rich.table import Table
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src"))
 
-import inference  # noqa: E402
-from utils.audio import read_audio, write_audio  # noqa: E402
-from utils.errors import run  # noqa: E402
-from utils.metrics import usdr  # noqa: E402
+from demixer.audio import read_audio, write_audio  # noqa: E402
+from demixer.commands import demix  # noqa: E402
+from demixer.errors import run  # noqa: E402
+from demixer.evaluation.metrics import usdr  # noqa: E402
 
 EXCERPT_DIR = PROJECT_DIR / "example" / "excerpt"
 STEMS = ("mixture", "drums", "bass", "other", "vocals")  # the order of the streams in a .stem.mp4 file
@@ -29,7 +29,7 @@ def main() -> int:
     true = {name: torch.from_numpy(stream.T.copy()).float() for name, stream in zip(STEMS, streams, strict=True)}
     song = EXCERPT_DIR / "falcon69.wav"
     write_audio(song, true["mixture"], round(sample_rate_hz))
-    code = inference.main(["-i", str(song), "-o", str(EXCERPT_DIR), "--overwrite"])
+    code = demix.main(["-i", str(song), "-o", str(EXCERPT_DIR), "--overwrite"])
     if code:
         return code
     table = Table(

@@ -10,15 +10,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from matplotlib.figure import Figure
 
-from utils.errors import run
-from utils.figures.architecture import architecture
-from utils.figures.bands import band_tables
-from utils.figures.learning import learning_curves, read_curves
-from utils.figures.methods import methods_over_years, read_methods
-from utils.figures.sound import spectrograms, spectrums, waveforms
-from utils.figures.style import save
-from utils.paths import CONF_DIR, PROJECT_DIR
-from utils.runs import model_hparams
+from demixer.errors import run
+from demixer.figures.architecture import architecture
+from demixer.figures.bands import band_tables
+from demixer.figures.learning import learning_curves, read_curves
+from demixer.figures.methods import methods_over_years, read_methods
+from demixer.figures.sound import spectrograms, spectrums, waveforms
+from demixer.figures.style import save
+from demixer.paths import CONF_DIR, PROJECT_DIR
+from demixer.training.runs import model_hparams
 
 sys.path.insert(1, str(PROJECT_DIR))
 from example.compose import SAMPLE_RATE_HZ

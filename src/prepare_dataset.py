@@ -2,34 +2,12 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from data.activity import load_detector
-from data.prepare import PARTS, index_targets, summary_table, wav_folders
-from data.tracks import SOURCES, SUBSETS, find_tracks
-from utils.errors import UserError, run
-from utils.paths import FILES_DIR
-
-
-def prepare(
-    input_dirs: Sequence[Path],
-    output_dir: Path,
-    targets: Sequence[str],
-    subset: str = "train",
-    split: str | None = None,
-    sad_cfg: str = "default",
-    wav_dir: Path | None = None,
-) -> None:
-    """Write ``{output_dir}/{target}_{part}.txt`` for each target and part, and print what they hold."""
-    detector = load_detector(sad_cfg)
-    roots = wav_folders(input_dirs, subset, output_dir, wav_dir)
-    tracks = find_tracks(roots, tuple(dict.fromkeys((*SOURCES, *targets))), subset)
-    parts = ("test",) if subset == "test" else (split,) if split else PARTS
-    rows = index_targets(tracks, targets, parts, detector, output_dir)
-    Console().print(summary_table(rows, f"indices in {output_dir}"))
+from demixer.data.prepare import PARTS, prepare
+from demixer.data.tracks import SOURCES, SUBSETS
+from demixer.errors import UserError, run
+from demixer.paths import FILES_DIR
 
 
 def main() -> None:

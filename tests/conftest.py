@@ -11,6 +11,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts its background jobs with Ctrl-C ignored, and so would be the scripts that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# What a developer has downloaded is no part of the tests.
+os.environ["DEMIXER_HOME"] = os.devnull
 
 import numpy as np
 import pytest

@@ -9,8 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from torch.utils.tensorboard import SummaryWriter
 
-from utils.figures.learning import learning_curves, read_curves
-from utils.paths import CONF_DIR, PROJECT_DIR
+from demixer.figures.learning import learning_curves, read_curves
+from demixer.paths import CONF_DIR, PROJECT_DIR
 
 
 @pytest.fixture

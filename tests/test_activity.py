@@ -7,10 +7,10 @@ import pytest
 import soundfile
 import torch
 
-from data.activity import chunk_energies, load_detector, segment_bounds
-from data.index import Segment
-from data.tracks import Track
-from utils.errors import UserError
+from demixer.data.activity import chunk_energies, load_detector, segment_bounds
+from demixer.data.index import Segment
+from demixer.data.tracks import Track
+from demixer.errors import UserError
 
 RATE = 1000  # Hz: a window of 6 s is 6000 samples, the hop 3000, a chunk 600
 

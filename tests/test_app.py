@@ -9,17 +9,17 @@ import pytest
 import torch
 from PIL import Image
 
-import app
-from page import views
-from page.jobs import Engine, Order
-from page.limits import Limits
-from page.models import Models
-from page.pictures import COLUMNS, ROWS, draw_spectrogram
-from page.sessions import Sessions
-from page.turns import Turns
-from separator import Separator
+from demixer.commands import app
+from demixer.errors import UserError
+from demixer.page import views
+from demixer.page.jobs import Engine, Order
+from demixer.page.limits import Limits
+from demixer.page.models import Models
+from demixer.page.pictures import COLUMNS, ROWS, draw_spectrogram
+from demixer.page.sessions import Sessions
+from demixer.page.turns import Turns
+from demixer.separation.separator import Separator
 from tests.song_files import TARGETS, music, read, write_song, write_tiny_model
-from utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-import inference
+from demixer.checkpoints.hparams import write_hparams
+from demixer.commands import demix
 from tests.conftest import PROJECT_DIR
 from tests.song_files import TARGETS, TINY_HPARAMS, free_port, music, write_song, write_tiny_model
-from utils.checkpoints import write_hparams
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium")
@@ -151,7 +151,7 @@ def test_from_upload_to_download(open_page, server, song, tmp_path):
     with page.expect_download() as download:
         page.get_by_role("link", name="all stems").click()
     assert download.value.suggested_filename == "song_stems.zip"
-    inference.main(["-i", str(song), "-o", str(tmp_path), "-c", str(server.tiny), "-d", "cpu", "--format", "wav24"])
+    demix.main(["-i", str(song), "-o", str(tmp_path), "-c", str(server.tiny), "-d", "cpu", "--format", "wav24"])
     with zipfile.ZipFile(download.value.path()) as archive:
         assert archive.namelist() == [f"song_{target}.wav" for target in TARGETS]
         for name in archive.namelist():
@@ -174,7 +174,7 @@ def test_from_upload_to_download(open_page, server, song, tmp_path):
 def test_a_bad_file_gets_the_line_of_the_command_line(open_page, server, tmp_path, capsys):
     bad = tmp_path / "notes.mp3"
     bad.write_text("la la la " * 1000)
-    assert inference.main(["-i", str(bad), "-o", str(tmp_path), "-c", str(server.tiny), "-d", "cpu"]) == 1
+    assert demix.main(["-i", str(bad), "-o", str(tmp_path), "-c", str(server.tiny), "-d", "cpu"]) == 1
     line = capsys.readouterr().err.strip().replace(str(bad), bad.name)
     page = open_page()
     page.set_input_files(FILE_INPUT, bad)

@@ -10,9 +10,9 @@ import soundfile
 import torch
 from torchaudio.transforms import Resample
 
+from demixer.audio import FORMATS, open_audio, read_audio, resample, resample_blocks, write_audio
+from demixer.errors import UserError
 from tests.song_files import music, noise, read, snr_db, write_song
-from utils.audio import FORMATS, open_audio, read_audio, resample, resample_blocks, write_audio
-from utils.errors import UserError
 
 LENGTH = 20_003
 

@@ -9,17 +9,27 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from data.augmentations import Augmentations, ChannelSwap, Dropout, Equaliser, Gain, Pitch, Polarity, Speed, Tempo
-from data.augmentations.channel_swap import channel_swap
-from data.augmentations.dropout import dropout
-from data.augmentations.equaliser import equaliser
-from data.augmentations.gain import gain
-from data.augmentations.pitch import pitch
-from data.augmentations.polarity import polarity
-from data.augmentations.speed import speed
-from data.augmentations.stages import apply_plan, input_samples
-from data.augmentations.tempo import tempo
-from data.randomness import generator_for
+from demixer.data.augmentations import (
+    Augmentations,
+    ChannelSwap,
+    Dropout,
+    Equaliser,
+    Gain,
+    Pitch,
+    Polarity,
+    Speed,
+    Tempo,
+)
+from demixer.data.augmentations.channel_swap import channel_swap
+from demixer.data.augmentations.dropout import dropout
+from demixer.data.augmentations.equaliser import equaliser
+from demixer.data.augmentations.gain import gain
+from demixer.data.augmentations.pitch import pitch
+from demixer.data.augmentations.polarity import polarity
+from demixer.data.augmentations.speed import speed
+from demixer.data.augmentations.stages import apply_plan, input_samples
+from demixer.data.augmentations.tempo import tempo
+from demixer.data.randomness import generator_for
 
 RATE_HZ = 44100
 CONF = Path(__file__).resolve().parents[1] / "conf" / "augmentations"

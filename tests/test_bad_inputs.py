@@ -20,12 +20,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import inference
-import utils.errors
-from model.separation_network import build_network
-from separator import AudioParams, Separator
+import demixer.errors
+from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME
+from demixer.checkpoints.weights import write_weights
+from demixer.commands import demix
+from demixer.model.separation_network import build_network
+from demixer.separation.separator import AudioParams, Separator
 from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
-from utils.checkpoints import HPARAMS_NAME, WEIGHTS_NAME, write_hparams, write_weights
 
 SAMPLES = 4_000
 
@@ -204,7 +206,7 @@ def run(*arguments):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(errors):
         patch.setattr(sys, "argv", ["inference.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            utils.errors.run(inference.main)
+            demixer.errors.run(demix.main)
     sys.stderr.write(errors.getvalue())
     told.append((errors.getvalue(), ended.value.code))
     return ended.value.code

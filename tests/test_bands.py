@@ -4,8 +4,8 @@ import pytest
 import torch
 import yaml
 
-from model.modules.bands import BandTable, band_widths_bins
-from utils.paths import CONF_DIR
+from demixer.model.modules.bands import BandTable, band_widths_bins
+from demixer.paths import CONF_DIR
 
 # K as tabled in the paper (section IV-A) and, for all four at once, in arXiv 2603.09187
 BANDS = {"vocals": 41, "other": 41, "bass": 30, "drums": 55, "all": 57}

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.bandsplitrnn import BandSplitRNN
-from model.modules.band_sequence import TAC, ResidualRNN, TACConfig
-from model.modules.band_split import BandSplit
-from model.modules.bands import BandTable
-from model.modules.mask_estimation import MaskEstimation
-from model.modules.normalisation import moments
+from demixer.model.bandsplitrnn import BandSplitRNN
+from demixer.model.modules.band_sequence import TAC, ResidualRNN, TACConfig
+from demixer.model.modules.band_split import BandSplit
+from demixer.model.modules.bands import BandTable
+from demixer.model.modules.mask_estimation import MaskEstimation
+from demixer.model.modules.normalisation import moments
 
 WIDTHS = [2, 3, 2, 5]
 BINS = sum(WIDTHS)

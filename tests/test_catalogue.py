@@ -10,13 +10,13 @@ from contextlib import suppress
 import pytest
 from torch.distributed import TCPStore
 
-from songs.catalogue import separate_catalogue
-from songs.finding import Song, find_songs
-from songs.options import Options
-from songs.processes import Process
+from demixer.errors import UserError
+from demixer.songs.catalogue import separate_catalogue
+from demixer.songs.finding import Song, find_songs
+from demixer.songs.options import Options
+from demixer.songs.processes import Process
 from tests.conftest import PROJECT_DIR
 from tests.song_files import music, read, share_separator, write_song, write_tiny_model
-from utils.errors import UserError
 
 SHARES = {"vocals": 1.0}
 SAMPLES = 3_000
@@ -140,9 +140,9 @@ def test_two_processes_do_each_song_once_and_wait_for_each_other(tmp_path):
 FAILING = """
 import os, sys, time
 sys.path.insert(0, {source!r})
-import inference
-from separator import Separator
-from utils.errors import UserError, run
+from demixer.commands import demix
+from demixer.separation.separator import Separator
+from demixer.errors import UserError, run
 rank = int(os.environ["RANK"])
 def load(*_, **__):
     if rank == 0:
@@ -151,8 +151,8 @@ def load(*_, **__):
         time.sleep(1)
         return windows.unsqueeze(1)
     return Separator(network, ["vocals"], 44100)
-inference.Separator.from_pretrained = load
-run(inference.main)
+Separator.from_pretrained = load
+run(demix.main)
 """
 
 

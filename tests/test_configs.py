@@ -7,12 +7,12 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-import utils.config  # noqa: F401  (registers the resolvers)
-from data.datamodule import MusicDataModule
-from model.pl_model import scaled_learning_rate
-from model.separation_network import build_network
-from utils.paths import CONF_DIR
-from utils.runs import model_hparams
+import demixer.training.config  # noqa: F401  (registers the resolvers)
+from demixer.data.datamodule import MusicDataModule
+from demixer.model.separation_network import build_network
+from demixer.paths import CONF_DIR
+from demixer.training.module import scaled_learning_rate
+from demixer.training.runs import model_hparams
 
 GROUPS = sorted(file for file in CONF_DIR.glob("*/*.yaml") if file.parent.name not in ("sad", "experiment"))
 EXPERIMENTS = sorted((CONF_DIR / "experiment").glob("*.yaml"))

@@ -7,9 +7,9 @@ import torch
 import yaml
 from foreign import Amanteur, Magron, amanteur_hparams, magron_checkpoint
 
-from convert_checkpoint import convert
-from separator import Separator
-from utils.errors import UserError
+from demixer.errors import UserError
+from demixer.model.converting import convert
+from demixer.separation.separator import Separator
 
 WIDTHS, FRAMES = [2, 3, 2, 26], 9
 

@@ -14,14 +14,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-import utils.config  # noqa: F401  (registers the resolvers that conf/ uses)
-from data.augmentations import Augmentations, ChannelSwap, Dropout, Gain, Polarity
-from data.datamodule import MusicDataModule
-from data.index import Segment, index_path, write_index
-from data.sampler import ShardSampler, StreamSampler
-from data.stems import DataError
-from data.tracks import SOURCES, find_tracks, split_tracks
-from utils.errors import UserError
+import demixer.training.config  # noqa: F401  (registers the resolvers that conf/ uses)
+from demixer.data.augmentations import Augmentations, ChannelSwap, Dropout, Gain, Polarity
+from demixer.data.datamodule import MusicDataModule
+from demixer.data.index import Segment, index_path, write_index
+from demixer.data.sampler import ShardSampler, StreamSampler
+from demixer.data.stems import DataError
+from demixer.data.tracks import SOURCES, find_tracks, split_tracks
+from demixer.errors import UserError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CROP = 4410

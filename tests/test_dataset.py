@@ -8,15 +8,15 @@ import pytest
 import soundfile
 import torch
 
-from data.augmentations import Augmentations, Equaliser, Speed
-from data.dataset import RemixDataset, SongDataset
-from data.index import Segment
-from data.pools import SegmentPool, salient_segments, whole_songs
-from data.randomness import generator_for
-from data.stems import DataError, Stems
-from data.tracks import find_tracks
-from utils.audio import resample
-from utils.errors import UserError
+from demixer.audio import resample
+from demixer.data.augmentations import Augmentations, Equaliser, Speed
+from demixer.data.dataset import RemixDataset, SongDataset
+from demixer.data.index import Segment
+from demixer.data.pools import SegmentPool, salient_segments, whole_songs
+from demixer.data.randomness import generator_for
+from demixer.data.stems import DataError, Stems
+from demixer.data.tracks import find_tracks
+from demixer.errors import UserError
 
 SOURCES = ("vocals", "drums")
 CROP = 1000

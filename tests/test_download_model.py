@@ -14,11 +14,10 @@ import torch
 import yaml
 from foreign import Magron, magron_checkpoint
 
-from download_model import download
-from separator import Separator
-from utils.archive import unpack
-from utils.errors import UserError
-from utils.registry import read_registry
+from demixer.checkpoints.archive import unpack
+from demixer.checkpoints.registry import download, read_registry
+from demixer.errors import UserError
+from demixer.separation.separator import Separator
 
 
 class Server(ThreadingHTTPServer):

@@ -11,18 +11,19 @@ import soundfile
 import torch
 from rich.console import Console
 
-import evaluate as script
-from data.tracks import SOURCES
-from evaluate import evaluate
-from model.separation_network import build_network
-from scoring import measure, measure_song, songs_of
-from utils.audio import read_audio
-from utils.checkpoints import write_hparams, write_weights
-from utils.errors import UserError
-from utils.excerpt import Gallery
-from utils.metrics import csdr, usdr
-from utils.results import Evaluation, Score, read_results, summarise, write_results
-from utils.score_table import screen_table
+from demixer.audio import read_audio
+from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.weights import write_weights
+from demixer.data.tracks import SOURCES
+from demixer.errors import UserError
+from demixer.evaluation.evaluating import evaluate
+from demixer.evaluation.gallery import Gallery
+from demixer.evaluation.metrics import csdr, usdr
+from demixer.evaluation.results import Evaluation, Score, read_results, summarise, write_results
+from demixer.evaluation.score_table import screen_table
+from demixer.evaluation.scoring import measure, measure_song, songs_of
+from demixer.model.separation_network import build_network
+from demixer.separation.separator import Separator
 
 HPARAMS = {
     "targets": ["vocals", "bass"],
@@ -68,7 +69,7 @@ def model(tmp_path):
 
 
 def use(monkeypatch, separator):
-    monkeypatch.setattr(script.Separator, "from_pretrained", lambda path, device: separator)
+    monkeypatch.setattr(Separator, "from_pretrained", lambda path, device: separator)
 
 
 def song_folder(root, frames=30_000, rate_hz=44_100, sources=SOURCES):
@@ -257,7 +258,7 @@ def test_the_script_measures_a_saved_model_from_anywhere(musdb_hq, tmp_path, run
     evaluation = read_results(model)
     assert evaluation.targets == ("vocals", "bass")
     tracks = songs_of([musdb_hq], "test")
-    separator = script.Separator.from_pretrained(model, device="cpu")
+    separator = Separator.from_pretrained(model, device="cpu")
     truth, mixture = (read_audio(tracks[1].paths[name])[0] for name in ("bass", "mixture"))
     estimate = separator(mixture)["bass"]
     assert evaluation.of("bass")[1].usdr_db == pytest.approx(usdr(truth, estimate), abs=1e-3)

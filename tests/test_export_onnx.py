@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.bandsplitrnn import BandSplitRNN
-from model.separation_network import build_network
-from separator import Separator
-from utils.audio import open_audio
-from utils.checkpoints import write_hparams, write_weights
-from utils.errors import UserError
+from demixer.audio import open_audio
+from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.weights import write_weights
+from demixer.errors import UserError
+from demixer.model.bandsplitrnn import BandSplitRNN
+from demixer.model.separation_network import build_network
+from demixer.separation.separator import Separator
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
 pytest.importorskip("onnxscript", reason="needs requirements-export.txt")
 
-from export_onnx import export  # noqa: E402
-from model.onnx_network import OnnxNetwork, OnnxRNN, estimate_spectra  # noqa: E402
+from demixer.model.onnx_network import OnnxNetwork, OnnxRNN, estimate_spectra  # noqa: E402
+from demixer.separation.onnx_export import export  # noqa: E402
 
 HPARAMS = {
     "targets": ["vocals", "bass"],

@@ -8,14 +8,14 @@ import torch
 import yaml
 
 import make_images
+from demixer.figures import dataset
+from demixer.figures.architecture import architecture
+from demixer.figures.bands import band_edges_hz
+from demixer.figures.methods import place_labels, read_methods
+from demixer.figures.sound import mel_rows, spectrogram_db, spectrograms, spectrum_db, spectrums, waveforms
+from demixer.figures.style import COLORS, new_figure, save
+from demixer.paths import CONF_DIR, PROJECT_DIR
 from example.compose import SAMPLE_RATE_HZ
-from utils.figures import dataset
-from utils.figures.architecture import architecture
-from utils.figures.bands import band_edges_hz
-from utils.figures.methods import place_labels, read_methods
-from utils.figures.sound import mel_rows, spectrogram_db, spectrograms, spectrum_db, spectrums, waveforms
-from utils.figures.style import COLORS, new_figure, save
-from utils.paths import CONF_DIR, PROJECT_DIR
 
 CSV = PROJECT_DIR / "images" / "source_separation_methods.csv"
 TARGETS = ("vocals", "drums", "bass", "other", "all")

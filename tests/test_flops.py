@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.separation_network import build_network
-from utils.paths import PROJECT_DIR
+from demixer.model.separation_network import build_network
+from demixer.paths import PROJECT_DIR
 
 HPARAMS = {
     "targets": ["vocals", "drums"],

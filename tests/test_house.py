@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.paths import PROJECT_DIR, SRC_DIR
+from demixer.paths import PROJECT_DIR, SRC_DIR
 
 ROOMS = ("data", "model", "page", "songs", "utils")
 # who may import whom; the scripts in src/ may import everything

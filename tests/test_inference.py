@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ import pytest
 import soundfile
 import torch
 
-import inference
-from model.separation_network import SeparationNetwork
-from separator import AudioParams, Separator
-from songs.catalogue import separate_catalogue
-from songs.finding import find_songs
-from songs.options import Options
-from songs.separating import separate_song
+from demixer.audio import FORMATS
+from demixer.commands import demix
+from demixer.errors import UserError
+from demixer.model.separation_network import SeparationNetwork
+from demixer.separation.separator import AudioParams, Separator
+from demixer.songs.catalogue import separate_catalogue
+from demixer.songs.finding import find_songs
+from demixer.songs.options import Options
+from demixer.songs.separating import separate_song
 from tests.conftest import PROJECT_DIR
 from tests.song_files import (
     TARGETS,
@@ -33,8 +36,6 @@ from tests.song_files import (
     write_tiny_bank,
     write_tiny_model,
 )
-from utils.audio import FORMATS
-from utils.errors import UserError
 
 SHARES = {"vocals": 0.7, "other": 0.3}
 
@@ -72,7 +73,7 @@ def test_the_script_writes_all_targets_of_the_model(tmp_path, run_script, model)
 def test_targets_are_chosen(tmp_path, model):
     write_song(tmp_path / "song.wav", music(5_000))
     arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-t", "vocals", "bass", "-d", "cpu"]
-    assert inference.main([*map(str, arguments)]) == 0
+    assert demix.main([*map(str, arguments)]) == 0
     assert names(tmp_path / "out") == ["song_bass.wav", "song_vocals.wav"]
 
 
@@ -82,7 +83,7 @@ def test_what_nobody_asked_for_is_not_computed(tmp_path, monkeypatch, write, cho
     """Of several networks, and of one network's masks; what is computed is the same as among all."""
     model, song = write(tmp_path / "model"), music(20_000)
     write_song(tmp_path / "song.wav", song)
-    whole = inference.Separator.from_pretrained(model, "cpu")(song)
+    whole = Separator.from_pretrained(model, "cpu")(song)
     computed, estimate = set(), SeparationNetwork.separate_spectrum
 
     def watched(network, spectrum):
@@ -93,7 +94,7 @@ def test_what_nobody_asked_for_is_not_computed(tmp_path, monkeypatch, write, cho
 
     monkeypatch.setattr(SeparationNetwork, "separate_spectrum", watched)
     arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-d", "cpu", *choice]
-    assert inference.main([*map(str, arguments)]) == 0
+    assert demix.main([*map(str, arguments)]) == 0
     asked = {"bass", "drums"} if "-t" in choice else {"bass"}
     assert computed == asked
     for target in asked:
@@ -104,9 +105,9 @@ def test_the_script_gives_what_the_separator_gives(tmp_path, model):
     song = music(40_000)
     write_song(tmp_path / "song.wav", song)
     arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-d", "cpu", "--shifts", "2"]
-    assert inference.main([*map(str, arguments)]) == 0
-    separator = inference.Separator.from_pretrained(model, "cpu")
-    separator.audio_params = inference.replace(separator.audio_params, shifts=2)
+    assert demix.main([*map(str, arguments)]) == 0
+    separator = Separator.from_pretrained(model, "cpu")
+    separator.audio_params = replace(separator.audio_params, shifts=2)
     for target, stem in separator(song).items():
         assert np.abs(read(tmp_path / "out" / f"song_{target}.wav") - stem.numpy()).max() < 1e-6
 
@@ -142,7 +143,7 @@ def test_keep_rate(tmp_path, rate_hz, extra):
 def test_stems_do_not_depend_on_the_blocks_that_are_read(tmp_path, model):
     """With a real network, and a rate that is resampled both ways."""
     path = write_song(tmp_path / "song.wav", music(60_000, 48_000), 48_000)
-    separator = inference.Separator.from_pretrained(model, "cpu")
+    separator = Separator.from_pretrained(model, "cpu")
     stems = {}
     for block in (1 << 18, 10_007, 997):
         (song,), _ = find_songs([path], tmp_path / str(block), ["vocals"], ".wav")
@@ -243,7 +244,7 @@ def test_dry_run_lists_what_would_be_written_and_writes_nothing(tmp_path, capsys
 SLOW = """
 import runpy, sys, time
 sys.path.insert(0, {source!r})
-from separator import Separator
+from demixer.separation.separator import Separator
 def network(windows):
     print("begun", flush=True)
     time.sleep(0.3)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from tiny_runs import tiny_run
 
-from utils.checkpoints import best_checkpoint, read_hparams
-from utils.errors import UserError
+from demixer.checkpoints.hparams import read_hparams
+from demixer.checkpoints.locating import best_checkpoint
+from demixer.errors import UserError
 
 SHORT = ["target=bass", "data.samples_per_epoch=8", "data.batch_size=2", "trainer.max_epochs=1"]
 

@@ -12,9 +12,9 @@ import yaml
 from foreign import Amanteur, Magron, amanteur_hparams, magron_checkpoint
 from omegaconf import OmegaConf
 
-from separator import Separator
-from utils.checkpoints import locate_model
-from utils.errors import UserError
+from demixer.checkpoints.locating import locate_model
+from demixer.errors import UserError
+from demixer.separation.separator import Separator
 
 WIDTHS = [2, 3, 2, 26]
 FRAMES, HOP = 9, 16

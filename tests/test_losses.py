@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model.losses import L1Loss, RelativeRMSLoss
-from model.modules.spectrogram import Spectrogram
-from model.separation_network import SeparationNetwork
+from demixer.model.modules.spectrogram import Spectrogram
+from demixer.model.separation_network import SeparationNetwork
+from demixer.training.losses import L1Loss, RelativeRMSLoss
 
 
 class Halve(torch.nn.Module):

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
-from utils.paths import SRC_DIR
+from demixer.paths import SRC_DIR
 
 PROGRAM = """
 import resource, sys
 sys.path.insert(0, {src!r})
 import torch
-from utils.memory import keep_freed_memory
+from demixer.separation.memory import keep_freed_memory
 if {keep}:
     assert keep_freed_memory()
 for i in range(45):

@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from test_train import TINY
 
-import utils.config  # registers the resolvers
-from separator import Separator
-from utils.paths import CONF_DIR, SRC_DIR
+import demixer.training.config  # registers the resolvers
+from demixer.paths import CONF_DIR, SRC_DIR
+from demixer.separation.separator import Separator
 
 Run = subprocess.CompletedProcess[str]
 NO_TARGET = [override for override in TINY if not override.startswith("target=")]
@@ -76,7 +76,7 @@ def test_what_slurm_is_asked_for(
 @pytest.mark.parametrize("before", ["", "/a", f"/a{os.pathsep}{SRC_DIR}{os.pathsep}/b"])
 def test_jobs_find_the_packages_of_this_project(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", before)
-    utils.config.let_jobs_import()
+    demixer.training.config.let_jobs_import()
     first, *others = os.environ["PYTHONPATH"].split(os.pathsep)
     assert first == str(SRC_DIR)
     assert others == [place for place in ("/a", "/b") if place in before]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.muon import Muon, orthogonalise
-from model.separation_network import build_network
+from demixer.model.separation_network import build_network
+from demixer.training.muon import Muon, orthogonalise
 
 HPARAMS = {
     "targets": ["vocals", "drums"],

@@ -11,12 +11,12 @@ import torch
 from hydra.errors import MissingConfigException
 from tiny_runs import composed, tiny_run
 
-from data.datamodule import MusicDataModule
-from model.pl_model import SeparationModule
-from model.separation_network import build_network
-from separator import Separator
-from utils.errors import UserError
-from utils.runs import model_hparams
+from demixer.data.datamodule import MusicDataModule
+from demixer.errors import UserError
+from demixer.model.separation_network import build_network
+from demixer.separation.separator import Separator
+from demixer.training.module import SeparationModule
+from demixer.training.runs import model_hparams
 
 ONE_STEP = ["data.samples_per_epoch=2", "data.batch_size=2", "trainer.max_epochs=1"]
 

@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
+from demixer.separation.overlap_add import FADES, overlap_add
+from demixer.separation.streams import drop_first, in_step
 from tests.song_files import noise
-from utils.overlap_add import FADES, overlap_add
-from utils.streams import drop_first, in_step
 
 
 def identity(windows):

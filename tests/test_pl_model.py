@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.losses import L1Loss
-from model.pl_checkpoint_io import AtomicCheckpointIO
-from model.pl_model import SeparationModule
-from model.separation_network import build_network
+from demixer.model.separation_network import build_network
+from demixer.training.checkpoint_io import AtomicCheckpointIO
+from demixer.training.losses import L1Loss
+from demixer.training.module import SeparationModule
 
 HPARAMS = {
     "targets": ["vocals", "drums"],

@@ -8,10 +8,10 @@ import pytest
 import soundfile
 
 import prepare_dataset
-from data.index import read_index
-from data.stem_files import decode_stem_files, find_stem_files
-from data.tracks import SOURCES, find_tracks, split_tracks
-from utils.errors import UserError
+from demixer.data.index import read_index
+from demixer.data.stem_files import decode_stem_files, find_stem_files
+from demixer.data.tracks import SOURCES, find_tracks, split_tracks
+from demixer.errors import UserError
 
 
 @pytest.fixture

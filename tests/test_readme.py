@@ -26,10 +26,11 @@ from test_download_model import model_archive, register, server  # noqa: F401
 from test_train import TINY
 from tiny_runs import composed, tiny_run
 
-from model.separation_network import build_network
-from utils.checkpoints import write_hparams, write_weights
-from utils.paths import PROJECT_DIR, SRC_DIR
-from utils.runs import model_hparams
+from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.weights import write_weights
+from demixer.model.separation_network import build_network
+from demixer.paths import PROJECT_DIR, SRC_DIR
+from demixer.training.runs import model_hparams
 
 README = (PROJECT_DIR / "README.md").read_text()
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -335,7 +336,7 @@ MADE = {
     "make test": ("1 passed",),
     "make bench": ("GFLOP/s", "overlap-add", "peak memory"),
     "make bench-train": ("bandsplitrnn_small", "appetite"),
-    "make shipped": ("init=", "model.losses.RelativeRMSLoss"),
+    "make shipped": ("init=", "demixer.training.losses.RelativeRMSLoss"),
     "make app": (),
 }
 

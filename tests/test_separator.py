@@ -1,15 +1,13 @@
 """Waveform to stems: length, level and content are kept at any window, hop, block, rate and number of channels."""
 
-import doctest
 import logging
 
 import pytest
 import torch
 
-import separator as separator_module
-from separator import AudioParams, Separator
+from demixer.errors import UserError
+from demixer.separation.separator import AudioParams, Separator
 from tests.song_files import TARGETS, music, noise, share_separator, snr_db, write_tiny_model
-from utils.errors import UserError
 
 
 def identity_separator(window, hop, rate_hz=1000, **params):
@@ -33,10 +31,6 @@ def test_identity_gives_the_mixture_back(window, hop, fade, shifts):
             stem = separator(mixture)["all"]
             assert stem.shape == mixture.shape
             assert (stem - mixture).abs().max() < 1e-5, length
-
-
-def test_doctests():
-    assert doctest.testmod(separator_module).failed == 0
 
 
 def test_stems_do_not_depend_on_the_blocks(tiny):
@@ -152,7 +146,7 @@ def forgetful(capacity, sizes, error):
     [torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError(), RuntimeError("MPS backend out of memory")],
 )
 def test_out_of_memory_halves_the_batch_and_says_so_once(caplog, monkeypatch, error):
-    monkeypatch.setattr("separator.spread_over_cores", lambda network, windows: network(windows))
+    monkeypatch.setattr("demixer.separation.separator.spread_over_cores", lambda network, windows: network(windows))
     sizes, song = [], noise(6_400)
     separator = Separator(forgetful(2, sizes, error), ["all"], 1000, AudioParams(0.1, 0.1, batch_size=8), "cpu")
     with caplog.at_level(logging.WARNING):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from model.modules.spectrogram import Spectrogram
+from demixer.model.modules.spectrogram import Spectrogram
 
 
 @pytest.mark.parametrize("hop", [256, 512, 1000, 1024])

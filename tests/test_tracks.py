@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from data.index import Segment, covered_samples, read_index, write_index
-from data.tracks import MUSDB_VALIDATION_SONGS, Track, find_tracks, split_tracks
-from utils.errors import UserError
+from demixer.data.index import Segment, covered_samples, read_index, write_index
+from demixer.data.tracks import MUSDB_VALIDATION_SONGS, Track, find_tracks, split_tracks
+from demixer.errors import UserError
 
 
 def write_stem(path: Path, frames: int = 1000, rate: int = 44_100, channels: int = 2) -> Path:

@@ -12,9 +12,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from utils.checkpoints import best_checkpoint
-from utils.config import choose_run_dir
-from utils.paths import SRC_DIR
+from demixer.checkpoints.locating import best_checkpoint
+from demixer.paths import SRC_DIR
+from demixer.training.config import choose_run_dir
 
 Run = subprocess.CompletedProcess[str]
 
@@ -188,7 +188,7 @@ def test_nothing_to_go_on_with_is_one_line(train: Callable[..., Run], tmp_path: 
 
 
 def test_runs_go_on_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.config.RUNS_DIR", tmp_path)
+    monkeypatch.setattr("demixer.training.config.RUNS_DIR", tmp_path)
     assert Path(choose_run_dir("last", ["bass"])).parent == tmp_path  # no run: a new one
     for name, target in (("a", "bass"), ("b", "vocals"), ("c/0_bass", "bass")):
         (tmp_path / name / "weights").mkdir(parents=True)

@@ -5,11 +5,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from model.bandsplitrnn import BandSplitRNN
-from model.modules.mask_estimation import _frames_last
-from model.separation_network import SeparationNetwork, build_network
-from utils.errors import UserError
-from utils.paths import CONF_DIR
+from demixer.errors import UserError
+from demixer.model.bandsplitrnn import BandSplitRNN
+from demixer.model.modules.mask_estimation import _frames_last
+from demixer.model.separation_network import SeparationNetwork, build_network
+from demixer.paths import CONF_DIR
 
 
 def network(*overrides: str) -> SeparationNetwork:

@@ -8,9 +8,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from test_train import TINY
 
-import train
-import utils.config  # noqa: F401  (registers the resolvers)
-from utils.paths import CONF_DIR
+import demixer.training.config  # noqa: F401  (registers the resolvers)
+from demixer.paths import CONF_DIR
+from demixer.training.train import train
 
 QUIET = [
     "callbacks.progress_bar=null",
@@ -32,4 +32,4 @@ def tiny_run(run_dir: Path, *overrides: str) -> dict[str, Any]:
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6 with torch 2.11
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
-        return train.train(cfg)
+        return train(cfg)

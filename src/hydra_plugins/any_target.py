@@ -9,7 +9,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from utils.paths import CONF_DIR
+from demixer.paths import CONF_DIR
 
 _NAME = re.compile(r"\w[\w -]*")  # it becomes part of file names
 

@@ -1,0 +1,18 @@
+"""Audio files and rates: whole files at once, or any file as a stream of blocks; samples are float32, (C, L)."""
+
+from demixer.audio.files import read_audio, write_audio
+from demixer.audio.formats import FORMATS, AudioFormat
+from demixer.audio.reading import AUDIO_SUFFIXES, AudioReader, open_audio
+from demixer.audio.resampling import resample, resample_blocks
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "FORMATS",
+    "AudioFormat",
+    "AudioReader",
+    "open_audio",
+    "read_audio",
+    "resample",
+    "resample_blocks",
+    "write_audio",
+]

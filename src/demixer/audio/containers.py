@@ -1,0 +1,132 @@
+"""What libsndfile cannot decode, PyAV does: FFmpeg's libraries as a package, so that no program must be installed."""
+
+from collections.abc import Iterator
+from itertools import chain, dropwhile
+from pathlib import Path
+
+import av
+import torch
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from torch import Tensor
+
+from demixer.errors import UserError, one_line
+
+MPEG_SUFFIXES = (".mp3", ".mp2")
+# fmt: off
+CONTAINER_SUFFIXES = (
+    *MPEG_SUFFIXES, ".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".wma", ".wmv", ".asf", ".webm", ".mkv",
+    ".mka", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".ac3", ".ape", ".wv", ".tta", ".ogv",
+)
+# fmt: on
+# FFmpeg also takes playlists and scripts, which name further files and addresses: only true containers are let in.
+DEMUXERS = "mov,matroska,asf,avi,aac,mp3,ogg,flac,wav,w64,aiff,mpeg,mpegts,flv,ac3,eac3,ape,wv,tta,amr,caf"
+
+SEEK_PREROLL_SECONDS = 0.1  # after a jump a decoder needs a few packets before it is right
+
+
+class ContainerReader:
+    """The first audio stream of a container: mp3, m4a, aac, wma, webm, video; in ``.stem.mp4`` it is the mixture.
+
+    The encoder's priming is dropped and the last frame cut to the length that the container gives it, so that a song
+    has as many samples as before it was encoded, where the container tells.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.handle = path.open("rb")  # FFmpeg is handed the open file, and opens no other
+        self.damage: str | None = None
+        try:
+            self.container = av.open(self.handle, options={"format_whitelist": DEMUXERS})
+            if not self.container.streams.audio:
+                raise UserError("it holds no audio")
+            self.stream = self.container.streams.audio[0]
+            self.decoded = self._decode()
+            first = next(self.decoded)
+        except (av.FFmpegError, StopIteration) as error:
+            self.handle.close()
+            raise UserError(f"it is no audio, or damaged beyond decoding{_detail(error)}") from error
+        except UserError:
+            self.handle.close()
+            raise
+        self.decoded = chain([first], self.decoded)
+        self.sample_rate_hz, self.channels = first.sample_rate, first.layout.nb_channels
+        self.to_float = AudioResampler(format="fltp", layout=first.layout, rate=first.sample_rate)
+
+    @property
+    def frames(self) -> int | None:
+        if self.stream.duration:
+            return round(self.stream.duration * self.stream.time_base * self.sample_rate_hz)
+        return round(self.container.duration / av.time_base * self.sample_rate_hz) if self.container.duration else None
+
+    def seek(self, seconds: float) -> None:
+        before = max(0.0, seconds - SEEK_PREROLL_SECONDS)
+        self.container.seek(int(before / self.stream.time_base), stream=self.stream)
+        self.decoded = dropwhile(lambda frame: frame.time is not None and frame.time < seconds, self._decode())
+
+    def blocks(self, frames: int) -> Iterator[Tensor]:
+        held: list[Tensor] = []
+        received = 0
+        for samples in self._samples():
+            held.append(samples)
+            received += samples.shape[-1]
+            if sum(piece.shape[-1] for piece in held) >= frames:
+                *whole, rest = torch.cat(held, dim=-1).split(frames, dim=-1)
+                yield from whole
+                held = [rest]
+        if held:
+            yield from torch.cat(held, dim=-1).split(frames, dim=-1)
+        if self.damage is None and self._length_is_known() and received < self.frames - self.sample_rate_hz:
+            self.damage = f"its header tells of {self.frames / self.sample_rate_hz:.1f} s"
+
+    def _length_is_known(self) -> bool:
+        """Whether the file says how long it is, rather than FFmpeg estimating it from the bit rate."""
+        name = self.container.format.name
+        return bool(self.frames) and (
+            name.startswith(("mov", "matroska", "asf")) or (name == "mp3" and bool(self.stream.start_time))
+        )
+
+    def _decode(self) -> Iterator[AudioFrame]:
+        """Frames; a damaged packet is left out, as players do."""
+        for packet in self.container.demux(self.stream):
+            try:
+                yield from packet.decode()
+            except av.InvalidDataError as error:
+                self.damage = _reason(error)
+
+    def _samples(self) -> Iterator[Tensor]:
+        """Frames as (C, n); one is kept back, because only the last tells how much of it counts."""
+        latest: AudioFrame | None = None
+        try:
+            for frame in self.decoded:
+                if latest is not None:
+                    yield self._convert(latest)
+                latest = frame
+        except av.FFmpegError as error:
+            self.damage = _reason(error)
+        if latest is not None:
+            yield self._convert(latest)[:, : self._length(latest)]
+
+    def _convert(self, frame: AudioFrame) -> Tensor:
+        frame.pts = None  # or gaps in the timestamps would be filled
+        return torch.cat([torch.from_numpy(part.to_ndarray()) for part in self.to_float.resample(frame)], dim=-1)
+
+    def _length(self, frame: AudioFrame) -> int:
+        """How many of a frame's samples count: its duration, where that is told to the sample."""
+        if not frame.duration or frame.time_base > 1 / frame.sample_rate:
+            return frame.samples
+        return min(frame.samples, round(frame.duration * frame.time_base * frame.sample_rate))
+
+    def close(self) -> None:
+        self.container.close()
+        self.handle.close()
+
+
+def _reason(error: av.FFmpegError) -> str:
+    """FFmpeg's own words, without its error number and the file's name."""
+    return error.strerror or one_line(error)
+
+
+def _detail(error: Exception) -> str:
+    """What FFmpeg adds to the fact that it cannot decode; nothing, where it only says that in other words."""
+    says_more = isinstance(error, av.FFmpegError) and not isinstance(error, (av.InvalidDataError, av.ArgumentError))
+    return f" ({_reason(error)})" if says_more else ""

@@ -1,0 +1,111 @@
+"""Any audio file as a stream of blocks: soundfile decodes what it knows, PyAV everything else."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import soundfile
+import torch
+from torch import Tensor
+
+from demixer.audio.containers import CONTAINER_SUFFIXES, MPEG_SUFFIXES, ContainerReader
+from demixer.errors import UserError, one_line
+
+# fmt: off
+SOUNDFILE_SUFFIXES = (
+    ".wav", ".wave", ".w64", ".rf64", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf",
+)
+# fmt: on
+AUDIO_SUFFIXES = frozenset(SOUNDFILE_SUFFIXES + CONTAINER_SUFFIXES)
+RATES_HZ = range(1_000, 1_000_001)
+
+
+class AudioReader(Protocol):
+    """An open audio file.
+
+    Attributes:
+        sample_rate_hz: its sample rate.
+        channels: its C.
+        frames: its length in samples as the header tells it, or None; a few formats only estimate it.
+        damage: after reading, what stopped it before the file's end, or None.
+    """
+
+    sample_rate_hz: int
+    channels: int
+    frames: int | None
+    damage: str | None
+
+    def seek(self, seconds: float) -> None:
+        """Let the next ``blocks`` start there: to the sample, or in containers to a packet (some 20 ms)."""
+
+    def blocks(self, frames: int) -> Iterator[Tensor]:
+        """The file from its start on: (C, 1 … ``frames``) each."""
+
+    def close(self) -> None: ...
+
+
+@contextmanager
+def open_audio(path: Path) -> Iterator[AudioReader]:
+    """Open the first audio stream of a file.
+
+    Raises:
+        UserError: the file cannot be opened or decoded, or its sample rate is impossible; the message is the reason
+            without the file's name.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError("it is a folder, a pipe or a device: give a file")
+        if status.st_size == 0:
+            raise UserError("the file is empty")
+        path.open("rb").close()
+        reader = _open(path)
+    except OSError as error:
+        raise UserError(error.strerror or one_line(error)) from error
+    try:
+        if reader.sample_rate_hz not in RATES_HZ:
+            raise UserError(
+                f"its sample rate of {reader.sample_rate_hz} Hz is none of sound (1 kHz to 1 MHz): export it again"
+            )
+        yield reader
+    finally:
+        reader.close()
+
+
+def _open(path: Path) -> AudioReader:
+    # libsndfile ends an mp3 of variable bit rate that has no Xing header where a guess from its first frames lies
+    # (test_mp3_without_a_header), and remarks on damage on the terminal.
+    if path.suffix.lower() not in MPEG_SUFFIXES:
+        with suppress(soundfile.LibsndfileError):
+            return SoundFileReader(path)
+    return ContainerReader(path)
+
+
+class SoundFileReader:
+    """What libsndfile decodes: wav, flac, ogg, opus, aiff and more."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = soundfile.SoundFile(os.fsencode(path))
+        self.sample_rate_hz, self.channels = self.file.samplerate, self.file.channels
+        self.frames: int | None = self.file.frames
+        self.damage: str | None = None
+
+    def seek(self, seconds: float) -> None:
+        self.file.seek(min(round(seconds * self.sample_rate_hz), self.file.frames))
+
+    def blocks(self, frames: int) -> Iterator[Tensor]:
+        received = self.file.tell()
+        try:
+            while len(samples := self.file.read(frames, dtype="float32", always_2d=True)):
+                received += len(samples)
+                yield torch.from_numpy(samples.T.copy())
+        except soundfile.LibsndfileError as error:
+            self.damage = error.error_string.removeprefix("Error : ").rstrip(".")
+        if self.damage is None and received < self.file.frames:
+            self.damage = f"its header tells of {self.file.frames / self.sample_rate_hz:.1f} s"
+
+    def close(self) -> None:
+        self.file.close()

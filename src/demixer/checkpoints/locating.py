@@ -1,0 +1,113 @@
+"""A saved model *is* a run: one folder layout, found by one code.
+
+``{folder}/hparams.yaml`` describes the network; its weights are ``weights.safetensors`` (a saved model) or Lightning's
+files in ``weights/`` (a training run), of which the best by validation uSDR is taken, named ``…-usdr={value}.ckpt``.
+Checkpoints of other implementations lie as they were published (``bsrnn-opt/{vocals,bass,…}.ckpt``), and a folder of
+models is one model of all their targets; which layout a file has is for :mod:`demixer.model.layouts` to recognise.
+"""
+
+import re
+from pathlib import Path
+
+from demixer.errors import UserError
+from demixer.paths import SHIPPED_MODELS_DIR, downloads_dir
+
+HPARAMS_NAME = "hparams.yaml"
+WEIGHTS_NAME = "weights.safetensors"
+RUN_WEIGHTS_DIR = "weights"
+LAST_NAME = "last.ckpt"
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
+_USDR = re.compile(r"usdr=(-?\d+(?:\.\d+)?)")
+
+
+def locate_model(path: Path) -> tuple[Path, Path]:
+    """The folder with ``hparams.yaml`` and the weights file that a path means.
+
+    Returns:
+        Folder and file; for several networks that are one model, their folder twice.
+
+    Raises:
+        UserError: there is no model.
+    """
+    networks = locate_networks(path)
+    if len(networks) == 1:
+        return networks[0]
+    folder = _existing(path)
+    return folder, folder
+
+
+def locate_networks(path: Path) -> list[tuple[Path, Path]]:
+    """The folder and the weights file of every network of a model: one, or one per target.
+
+    Args:
+        path: a saved model's or a run's folder, a weights file in one, a folder of published checkpoints, a folder of
+            such folders, or the name of a shipped or downloaded model.
+
+    Raises:
+        UserError: there is no model.
+    """
+    path = _existing(path)
+    if path.is_file():
+        folder = path.parent.parent if path.parent.name == RUN_WEIGHTS_DIR else path.parent
+        return [(folder, path)]
+    if own := _own_weights(path):
+        return [(path, own)]
+    if published := _weights_in(path):
+        return [(path, file) for file in published]
+    inner = [(folder, _own_weights(folder)) for folder in sorted(path.iterdir()) if (folder / HPARAMS_NAME).is_file()]
+    networks = [(folder, file) for folder, own in inner for file in ([own] if own else _weights_in(folder))]
+    if not networks:
+        raise UserError(
+            f"`{path}` holds no weights: neither {WEIGHTS_NAME} nor {RUN_WEIGHTS_DIR}/*.ckpt nor published checkpoints"
+        )
+    return networks
+
+
+def _existing(path: Path) -> Path:
+    for candidate in (path, *(folder / path for folder in _model_folders())):
+        if candidate.exists():
+            return candidate
+    raise UserError(f"no model at `{path}`: give a run's folder, a checkpoint in it, or one of {shipped_models()}")
+
+
+def _own_weights(folder: Path) -> Path | None:
+    """The weights of a saved model or of a run, where the folder is one."""
+    saved = folder / WEIGHTS_NAME
+    if saved.is_file():
+        return saved
+    return best_checkpoint(folder) if (folder / RUN_WEIGHTS_DIR).is_dir() else None
+
+
+def _weights_in(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
+
+
+def shipped_models() -> list[str]:
+    """Names of the models that are here: shipped with this program, or downloaded."""
+    return sorted(
+        {folder.name for place in _model_folders() for folder in place.glob("[!.]*") if _is_model(place, folder)}
+    )
+
+
+def _model_folders() -> tuple[Path, ...]:
+    """Where a model's name is looked up; a clone's own ``downloads/`` is from before they went to the user's cache."""
+    return SHIPPED_MODELS_DIR, downloads_dir(), SHIPPED_MODELS_DIR / "downloads"
+
+
+def _is_model(place: Path, folder: Path) -> bool:
+    return folder.is_dir() and (place != SHIPPED_MODELS_DIR or (folder / HPARAMS_NAME).is_file())
+
+
+def best_checkpoint(run_dir: Path) -> Path:
+    """The checkpoint of a run with the highest validation uSDR in its name, or else the last one.
+
+    Raises:
+        UserError: the run has none.
+    """
+    files = sorted((run_dir / RUN_WEIGHTS_DIR).glob("*.ckpt"))
+    scored = [(float(match[1]), file) for file in files if (match := _USDR.search(file.stem))]
+    if scored:
+        return max(scored)[1]
+    if not files:
+        raise UserError(f"`{run_dir}` holds no weights: neither {WEIGHTS_NAME} nor {RUN_WEIGHTS_DIR}/*.ckpt")
+    return next((file for file in files if file.name == LAST_NAME), files[-1])

@@ -1,0 +1,168 @@
+"""Songs in folders → batches for training and whole songs for validation."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from demixer.data.augmentations import Augmentations
+from demixer.data.dataset import RemixDataset, SongDataset
+from demixer.data.loading import Batch, ResumableLoader, collate_examples, collate_song, worker_options
+from demixer.data.pools import salient_segments, whole_songs
+from demixer.data.randomness import generator_for
+from demixer.data.sampler import ShardSampler, StreamSampler
+from demixer.data.stem_names import sources_around
+from demixer.data.stems import Stems
+from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.errors import UserError
+
+
+class MusicDataModule(LightningDataModule):
+    """Training batches mixed from the stems of different songs, validation on whole songs.
+
+    A training batch is ``{"mixture": (B, C, L), "targets": (B, S, C, L), "songs": B lists of names (one for each
+    source), "index": B numbers}``, a validation batch ``{"song": name, "mixture": (1, C, L), "targets":
+    (1, S, C, L)}``. The mix stage of the augmentations, the sum and the choice of targets happen on the training
+    device, in :meth:`on_after_batch_transfer`. The same seed gives the same batches with any number of workers.
+
+    Args:
+        roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
+        targets: What is trained, some of ``sources``, in the model's order.
+        sources: What is mixed; None: see :func:`demixer.data.stem_names.sources_around`.
+        index_dir: Where prepare_dataset.py wrote ``{source}_train.txt``; needed with ``sad``.
+        sad: Draw crops from the segments of the index; otherwise from any position, in proportion to duration.
+        sample_rate_hz: The model's; songs at another rate are resampled as they are read.
+        crop_seconds: Length of a training example.
+        batch_size: Examples a batch, on each process.
+        samples_per_epoch: Examples an epoch, over all processes.
+        seed: Of every random choice here.
+        remix_probability: How often the sources of an example come from different songs.
+        augmentations: See :class:`demixer.data.augmentations.Augmentations`.
+        valid: Validation songs, by name or as a fraction; None: the official ones, see
+            :func:`demixer.data.tracks.split_tracks`.
+        max_valid_songs: Validate on the first so many songs only.
+        preload: Keep the training stems in memory.
+        num_workers: Processes that read; 0 reads in the training process.
+        prefetch_factor: Batches that each worker reads ahead.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[Path | str],
+        targets: Sequence[str],
+        sources: Sequence[str] | None = None,
+        index_dir: Path | str | None = None,
+        sad: bool = True,
+        sample_rate_hz: int = 44100,
+        crop_seconds: float = 3.0,
+        batch_size: int = 2,
+        samples_per_epoch: int = 160_000,
+        seed: int = 0,
+        remix_probability: float = 1.0,
+        augmentations: Augmentations | None = None,
+        valid: Collection[str] | float | None = None,
+        max_valid_songs: int | None = None,
+        preload: bool = False,
+        num_workers: int = 2,
+        prefetch_factor: int = 2,
+    ) -> None:
+        super().__init__()
+        unknown = [target for target in targets if target not in (sources or targets)]
+        if unknown:
+            raise UserError(f"`targets` {', '.join(unknown)} must be among `sources` ({', '.join(sources)})")
+        if not roots or None in roots:
+            raise UserError("no dataset folder: set the environment variable MUSDB_DIR, or `data.roots`")
+        if sad and index_dir is None:
+            raise UserError("`sad=true` needs `index_dir`, which prepare_dataset.py writes; or set `sad=false`")
+        if crop_seconds <= 0 or not 0 <= remix_probability <= 1:
+            raise UserError(
+                f"`crop_seconds` (={crop_seconds}) must be above 0, `remix_probability` (={remix_probability}) in 0…1"
+            )
+        self.roots, self.index_dir, self.sad = roots, index_dir, sad
+        self.sources, self.targets = tuple(sources or ()), tuple(targets)
+        self.sample_rate_hz, self.crop_samples = sample_rate_hz, round(crop_seconds * sample_rate_hz)
+        self.batch_size, self.samples_per_epoch = batch_size, samples_per_epoch
+        self.seed, self.remix_probability = seed, remix_probability
+        self.augmentations = augmentations or Augmentations()
+        self.valid, self.max_valid_songs = valid, max_valid_songs
+        self.preload, self.num_workers, self.prefetch_factor = preload, num_workers, prefetch_factor
+        self.train_set: RemixDataset | None = None
+        self.valid_set: SongDataset | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the songs, check every file, and open both splits.
+
+        Raises:
+            UserError: no songs, bad files (all in one list), or an index that does not belong to the songs.
+        """
+        wanted = self.sources or self.targets
+        self.sources = self.sources or sources_around(self.targets, self.roots)
+        tracks = find_tracks(self.roots, (*self.sources, "mixture"), subset="train")
+        having = [track for track in tracks if track.paths.keys() & set(self.targets)]
+        valid = split_tracks(having, "valid", self.valid)  # a song without a target says nothing about it
+        if stage in (None, "fit") and self.train_set is None:
+            self.train_set = self._training_set(tracks, {track.name for track in valid}, wanted)
+            # a source that was found in validation songs only comes last, where nobody asks a training batch for it
+            self.sources = tuple(dict.fromkeys((*self.train_set.pools, *self.sources)))
+        valid_stems = Stems(valid[: self.max_valid_songs], self.sources, self.sample_rate_hz)
+        self.valid_set = SongDataset(valid_stems, self.sources)
+
+    def _training_set(
+        self, tracks: Sequence[Track], held_out: Collection[str], wanted: Collection[str]
+    ) -> RemixDataset:
+        train = [track for track in split_tracks(tracks, "train", self.valid) if track.name not in held_out]
+        train = [track for track in train if set(track.paths) - {"mixture"}]
+        if not train:
+            raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
+        stems = Stems(train, self.sources, self.sample_rate_hz, self.preload)
+        if self.index_dir is not None and self.sad:
+            known = {track.name for track in tracks}
+            pools = {one: salient_segments(stems, one, Path(self.index_dir), known) for one in self.sources}
+        else:
+            pools = {one: whole_songs(stems, one) for one in self.sources}
+        pools = {one: pool for one, pool in pools.items() if pool.segments or one in wanted}
+        return RemixDataset(
+            stems,
+            pools,
+            whole_songs(stems),
+            crop_samples=self.crop_samples,
+            length=self.samples_per_epoch,
+            seed=self.seed,
+            augmentations=self.augmentations,
+            remix_probability=self.remix_probability,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        """Batches from where the trainer stands: after a checkpoint, the next one that was not yet trained on."""
+        rank, world_size = self._process()
+        sampler = StreamSampler(self.train_set, self.batch_size, rank, world_size, self._batches_done)
+        return ResumableLoader(
+            self.train_set, self.batch_size, sampler=sampler, collate_fn=collate_examples, **self._workers()
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        """One whole song a batch; each process has its own share of the songs."""
+        sampler = ShardSampler(self.valid_set, *self._process())
+        return DataLoader(self.valid_set, 1, sampler=sampler, collate_fn=collate_song)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Mix on the device: augment the sources, sum them, pick the targets."""
+        sources = batch.pop("sources")
+        if "mixture" not in batch:
+            generators = [generator_for(self.seed, index, "mix") for index in batch["index"]]
+            sources = self.augmentations.mix_batch(sources, generators)
+            batch["mixture"] = sources.sum(1)
+        return {**batch, "targets": sources[:, [self.sources.index(target) for target in self.targets]]}
+
+    def _process(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _batches_done(self) -> int:
+        """What the weights have absorbed: Lightning counts it, unmoved by prefetching, and stores it in checkpoints."""
+        return self.trainer.fit_loop.epoch_loop.batch_progress.total.processed if self.trainer else 0
+
+    def _workers(self) -> dict[str, Any]:
+        on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return {"pin_memory": on_cuda, **worker_options(self.num_workers, self.prefetch_factor)}

@@ -1,0 +1,57 @@
+"""Which stems the songs have: for targets beyond the four of MUSDB18, and for what is mixed around them."""
+
+import logging
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from demixer.data.tracks import SOURCES, SUFFIXES, subset_folder
+from demixer.errors import UserError
+
+MIXTURE = "mixture"
+
+log = logging.getLogger(__name__)
+
+
+def sources_around(targets: Sequence[str], roots: Sequence[Path | str], subset: str = "train") -> tuple[str, ...]:
+    """What is mixed to train ``targets``: MUSDB18's four sources, or, for any other target, every stem of the songs.
+
+    In a folder of finer stems the four would leave out instruments that the target must be told from.
+
+    Args:
+        targets: What is trained.
+        roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
+        subset: As there.
+
+    Raises:
+        UserError: no song has a target's file; the message lists the stems that there are.
+    """
+    if set(targets) <= set(SOURCES):
+        return SOURCES
+    songs = list(_stems_of_folders(roots, subset))
+    known = set().union(*songs) - {MIXTURE}
+    missing = [target for target in targets if target not in known]
+    if missing:
+        raise UserError(
+            f"`target` {', '.join(missing)}: no song in {', '.join(f'`{root}`' for root in roots)} has such a file"
+            f" (.wav or .flac); their stems are {', '.join(_ordered(known)) or 'none'}"
+        )
+    named = {*SOURCES, *targets}
+    sources = _ordered(set().union(*(stems for stems in songs if stems & named)) - {MIXTURE})
+    log.info("sources that are mixed: %s (`data.sources` chooses)", ", ".join(sources))
+    return sources
+
+
+def _ordered(names: Collection[str]) -> tuple[str, ...]:
+    """The four first, then the alphabet: the order decides which random numbers a source gets."""
+    return tuple(sorted(names, key=lambda name: (SOURCES.index(name) if name in SOURCES else len(SOURCES), name)))
+
+
+def _stems_of_folders(roots: Sequence[Path | str], subset: str) -> Iterator[set[str]]:
+    for root in map(Path, roots):
+        if not root.is_dir():
+            raise UserError(f"dataset folder `{root}` does not exist")
+        top = subset_folder(root, subset)
+        for _, children, files in os.walk(top, followlinks=True) if top else ():
+            children[:] = [child for child in children if not child.startswith(".")]
+            yield {Path(file).stem for file in files if not file.startswith(".") and Path(file).suffix in SUFFIXES}

@@ -1,0 +1,36 @@
+"""An evaluation as a table for the terminal."""
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from demixer.evaluation.metrics import finite_mean
+from demixer.evaluation.results import METRICS, Evaluation, Score, decibels, summarise
+
+
+def screen_table(evaluation: Evaluation, width: int = 120) -> Table:
+    """The scores as a table for a terminal ``width`` columns wide: a song a row, then the summary and the mixture."""
+    digits, extra = (2, ("mean",)) if width >= 100 else (1, ())
+    title = " · ".join(str(evaluation.about[key]) for key in ("model", "subset", "split") if evaluation.about.get(key))
+    table = Table(title=f"{title}: uSDR / cSDR in dB", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("song", overflow="fold")
+    for name in (*evaluation.targets, *extra):
+        table.add_column(name, justify="right", no_wrap=True)
+    by_song: dict[str, dict[str, Score]] = {}
+    for score in evaluation.scores:
+        by_song.setdefault(score.song, {})[score.target] = score
+    for song, row in by_song.items():
+        cells = {target: vars(score) for target, score in row.items()}
+        cells["mean"] = {metric: finite_mean(getattr(score, metric) for score in row.values()) for metric in METRICS}
+        table.add_row(Text(song), *(_cell(cells.get(name, {}), digits) for name in (*evaluation.targets, *extra)))
+    table.add_section()
+    summary = summarise(evaluation)
+    rows = [summary[name] for name in (*evaluation.targets, *extra)]
+    table.add_row("all songs: mean / median", *(_cell(row, digits) for row in rows), style="bold")
+    table.add_row("the plain mixture", *(_cell(row, digits, "mixture_") for row in rows), style="dim")
+    return table
+
+
+def _cell(row: dict[str, float], digits: int, prefix: str = "") -> str:
+    usdr_db, csdr_db = (decibels(row.get(f"{prefix}{name}_db"), digits=digits) for name in ("usdr", "csdr"))
+    return f"{usdr_db} / {csdr_db}"

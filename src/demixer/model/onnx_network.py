@@ -1,0 +1,144 @@
+"""The separation network in operations that ONNX has: real arithmetic, its own LSTM, STFT and DFT.
+
+ONNX knows no complex numbers, and the exporter would unroll a recurrent layer over its steps and fix their number. So
+the recurrent layers and the transforms are written as the ONNX operators themselves (of opset 18). These compute only
+in an ONNX runtime; in torch they return zeros.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from demixer.errors import UserError
+from demixer.model.bandsplitrnn import BandSplitRNN
+from demixer.model.modules.band_sequence import ResidualRNN
+from demixer.model.modules.spectrogram import Spectrogram
+from demixer.model.pretrained import NetworkBank
+from demixer.model.separation_network import SeparationNetwork
+
+
+class OnnxNetwork(nn.Module):
+    """A copy of a separation network, for export.
+
+    Raises:
+        UserError: the hop does not divide the transform's length.
+
+    Shapes:
+        (B, C, L) → (B, S, C, L), L at least n_fft / 2 + 1, or the network's fixed window.
+    """
+
+    def __init__(self, network: SeparationNetwork | NetworkBank) -> None:
+        super().__init__()
+        parts = network.networks if isinstance(network, NetworkBank) else [network]
+        self.transforms = nn.ModuleList(OnnxTransform(part.spectrogram) for part in parts)
+        self.networks = nn.ModuleList(copy.deepcopy(part.bandsplitrnn) for part in parts)
+        for module in list(self.networks.modules()):
+            if isinstance(module, ResidualRNN):
+                module.rnn = OnnxRNN(module.rnn)
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        estimates = []
+        for transform, network in zip(self.transforms, self.networks, strict=True):
+            spectra = estimate_spectra(network, transform.forward(mixture))
+            estimates.append(transform.inverse(spectra, mixture.shape[-1]))
+        return torch.cat(estimates, dim=1)
+
+
+def estimate_spectra(network: BandSplitRNN, spectrum: Tensor) -> Tensor:
+    """What :meth:`BandSplitRNN.forward` computes, in real arithmetic: (B, C, T, F, 2) → (B, S, C, T, F, 2)."""
+    batch, channels = spectrum.shape[:2]
+    if network.standardised:
+        mean = spectrum.mean((1, 2, 3), keepdim=True)
+        count = channels * spectrum.shape[2] * spectrum.shape[3]
+        scale = ((spectrum - mean).square().sum((1, 2, 3, 4), keepdim=True) / (count - 1)).sqrt()
+        spectrum = (spectrum - mean) / (scale + 1e-5)
+    joint = network.joint_channels
+    values = spectrum.unflatten(1, (channels // joint, joint)).permute(3, 0, 1, 4, 2, 5).flatten(1, 2)
+    mask = network.estimate_mask(values.flatten(3), channels).unflatten(4, (joint, 2))  # (S, T, M, F, joint, 2)
+    real = mask[..., 0] * values[..., 0] - mask[..., 1] * values[..., 1]
+    imaginary = mask[..., 0] * values[..., 1] + mask[..., 1] * values[..., 0]
+    estimates = torch.stack([real, imaginary], dim=-1).unflatten(2, (batch, channels // joint))
+    estimates = estimates.permute(2, 0, 3, 5, 1, 4, 6).flatten(2, 3)
+    return estimates * scale.unsqueeze(1) + mean.unsqueeze(1) if network.standardised else estimates
+
+
+class OnnxTransform(nn.Module):
+    """:class:`Spectrogram` through ONNX's STFT and DFT, with the overlap-add written out.
+
+    Shapes:
+        forward: (B, C, L) → (B, C, T, F, 2); inverse: (B, S, C, T, F, 2) → (B, S, C, length).
+    """
+
+    def __init__(self, spectrogram: Spectrogram) -> None:
+        super().__init__()
+        self.n_fft, self.hop = spectrogram.n_fft, spectrogram.hop_samples
+        if self.n_fft % self.hop:
+            raise UserError(f"`hop_samples` (={self.hop}) must divide `n_fft` (={self.n_fft}) for the export")
+        self.register_buffer("window", spectrogram.window.clone())
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        if 4 * self.hop > self.n_fft:  # as in Spectrogram.padded_length
+            waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop))
+        batch, channels, length = waveform.shape
+        padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2), mode="reflect").flatten(0, 1).unsqueeze(2)
+        shape = (batch * channels, length // self.hop + 1, self.n_fft // 2 + 1, 2)
+        step, size = (torch.tensor(value) for value in (self.hop, self.n_fft))
+        spectrum = _operator("STFT", [padded, step, self.window, size], {"onesided": 1}, shape)
+        return spectrum.unflatten(0, (batch, channels))
+
+    def inverse(self, spectra: Tensor, length: int) -> Tensor:
+        mirrored = spectra[..., 1:-1, :].flip(-2) * torch.tensor([1.0, -1.0])
+        whole = torch.cat([spectra, mirrored], dim=-2).flatten(0, 2)  # (M, T, n_fft, 2)
+        frames = _operator("DFT", [whole], {"inverse": 1, "axis": 2}, tuple(whole.shape))[..., 0]
+        power = self.window.square().expand(1, frames.shape[1], self.n_fft)
+        signal, power = (self._overlap_add(x).narrow(1, self.n_fft // 2, length) for x in (frames * self.window, power))
+        return (signal / power).unflatten(0, tuple(spectra.shape[:3]))
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        """(M, T, n_fft) → (M, (T - 1) · hop + n_fft): block j of frame t comes to lie at block t + j."""
+        count = self.n_fft // self.hop
+        blocks = frames.unflatten(2, (count, self.hop))
+        return sum(F.pad(blocks[:, :, j], (0, 0, j, count - 1 - j)) for j in range(count)).flatten(1)
+
+
+class OnnxRNN(nn.Module):
+    """A bidirectional LSTM or GRU layer as the ONNX operator, its gates put into ONNX's order.
+
+    Shapes:
+        (steps, M, N) → (steps, M, 2 · hidden).
+    """
+
+    def __init__(self, rnn: nn.LSTM | nn.GRU) -> None:
+        super().__init__()
+        self.operator, self.hidden = type(rnn).__name__, rnn.hidden_size
+        # torch: input, forget, cell, output and reset, update, new; ONNX: input, output, forget, cell and update, reset
+        order = [0, 3, 1, 2] if self.operator == "LSTM" else [1, 0, 2]
+        for ours, parts in (
+            ("weight", ("weight_ih",)),
+            ("recurrence", ("weight_hh",)),
+            ("bias", ("bias_ih", "bias_hh")),
+        ):
+            ways = [
+                torch.cat([_reordered(getattr(rnn, f"{part}_l0{way}"), order) for part in parts])
+                for way in ("", "_reverse")
+            ]
+            self.register_buffer(ours, torch.stack(ways).detach())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        attributes = {"hidden_size": self.hidden, "direction": "bidirectional"}
+        if self.operator == "GRU":
+            attributes["linear_before_reset"] = 1  # as torch and cuDNN apply the reset gate
+        shape = (x.shape[0], 2, x.shape[1], self.hidden)
+        hidden = _operator(self.operator, [x, self.weight, self.recurrence, self.bias], attributes, shape)
+        return hidden.transpose(1, 2).flatten(2), None
+
+
+def _reordered(weight: Tensor, order: list[int]) -> Tensor:
+    gates = weight.chunk(len(order))
+    return torch.cat([gates[i] for i in order])
+
+
+def _operator(name: str, inputs: list[Tensor | None], attributes: dict[str, int | str], shape: tuple) -> Tensor:
+    return torch.onnx.ops.symbolic(name, inputs, attributes, dtype=torch.float32, shape=shape)

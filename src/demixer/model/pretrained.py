@@ -1,0 +1,107 @@
+"""From a path to a network: one file, or one per target, in any layout that is known."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from demixer.checkpoints.fitting import check_fit
+from demixer.checkpoints.locating import locate_networks
+from demixer.errors import UserError
+from demixer.model.layouts import read_network
+from demixer.model.layouts.saved import SavedNetwork
+from demixer.model.separation_network import SeparationNetwork, build_network
+from demixer.sources import SOURCES
+
+
+class NetworkBank(nn.Module):
+    """Several networks as one: each estimates its own targets from the same mixture, one after the other.
+
+    Args:
+        networks: of one sample rate and window, with different targets.
+
+    Attributes:
+        targets: of all networks, in the order of the output.
+        window_samples: as in :class:`SeparationNetwork`.
+
+    Shapes:
+        (B, C, L) → (B, S, C, L), S being the sum of the networks'.
+
+    Raises:
+        UserError: the networks do not go together.
+    """
+
+    def __init__(self, networks: Sequence[SeparationNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(sorted(networks, key=_place))
+        self.targets = tuple(target for network in self.networks for target in network.targets)
+        self.sample_rate_hz = _common("sample rate", {network.sample_rate_hz for network in networks})
+        self.window_samples = _common("window", {network.window_samples for network in networks})
+        twice = sorted({target for target in self.targets if self.targets.count(target) > 1})
+        if twice:
+            raise UserError(f"several checkpoints here estimate {', '.join(twice)}: give the path of the one you mean")
+
+    def only(self, targets: Collection[str]) -> Self:
+        """The same networks without those that estimate none of the targets."""
+        return NetworkBank([network.only(targets) for network in self.networks if {*network.targets} & {*targets}])
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        spectra: dict[tuple[int, int], Tensor] = {}  # the same transform is computed once
+        estimates = []
+        for network in self.networks:
+            transform, padded = network.spectrogram, network.padded(mixture)
+            key = (transform.n_fft, transform.hop_samples)
+            if key not in spectra:
+                spectra[key] = transform(padded)
+            estimate = transform.inverse(network.separate_spectrum(spectra[key]), padded.shape[-1])
+            estimates.append(estimate[..., : mixture.shape[-1]])
+        return torch.cat(estimates, dim=1)
+
+
+def load_pretrained(path: Path) -> tuple[SeparationNetwork | NetworkBank, dict[str, Any]]:
+    """Load the network or the networks of a model.
+
+    Returns:
+        The network on the CPU, and the model's ``audio_params`` (of several: the first's that has some).
+
+    Raises:
+        UserError: there is no model, it is unsafe or damaged, or its weights do not fit its settings.
+    """
+    networks, params = [], {}
+    for folder, file in locate_networks(path):
+        saved = read_fitting(folder, file)
+        network = build_network(saved.hparams)
+        network.load_state_dict(dict(saved.weights))
+        networks.append(network)
+        params = params or saved.hparams.get("audio_params") or {}
+    return (networks[0] if len(networks) == 1 else NetworkBank(networks)), params
+
+
+def read_fitting(folder: Path, file: Path) -> SavedNetwork:
+    """Read a network and make sure that its weights are those of its settings, before anything is built from them.
+
+    Raises:
+        UserError: it is unsafe or damaged, its settings describe no network, or its weights do not fit them.
+    """
+    saved = read_network(folder, file)
+    try:
+        with torch.device("meta"):  # sizes only: settings may describe a network that no memory holds
+            sizes = build_network(saved.hparams)
+    except UserError as error:
+        raise UserError(f"`{file}`: {error}") from error
+    check_fit(sizes, saved.weights, file)
+    return saved
+
+
+def _place(network: SeparationNetwork) -> int:
+    """Vocals, drums, bass, other, then the rest as they come."""
+    first = network.targets[0]
+    return SOURCES.index(first) if first in SOURCES else len(SOURCES)
+
+
+def _common(name: str, values: set[Any]) -> Any:
+    if len(values) > 1:
+        raise UserError(f"these checkpoints are not one model: their {name}s differ ({sorted(map(str, values))})")
+    return values.pop()

@@ -1,0 +1,59 @@
+"""How a song is cut into windows."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from demixer.errors import UserError
+from demixer.separation.overlap_add import FADES
+
+MOST_SHIFTS = 32  # each holds windows in memory
+
+
+@dataclass(frozen=True)
+class AudioParams:
+    """How a song is cut: what a user may turn in a model's ``hparams.yaml`` under ``audio_params``.
+
+    Args:
+        window_seconds: length of a window.
+        hop_seconds: distance of two windows, at most a window.
+        batch_size: windows computed at once.
+        fade: weight over a window in the cross-fade: triangle, hann or rectangle.
+        shifts: the mean is taken of this many separations, their windows shifted evenly over a hop.
+
+    Raises:
+        UserError: a value is impossible or unknown.
+    """
+
+    window_seconds: float = 3.0
+    hop_seconds: float = 1.5
+    batch_size: int = 4
+    fade: str = "triangle"
+    shifts: int = 1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kinds = getattr(self, field.name), (int, float) if field.type is float else (field.type,)
+            if not isinstance(value, kinds):
+                raise UserError(f"`audio_params.{field.name}` (={value!r}) must be of type {field.type.__name__}")
+        if not 0 < self.hop_seconds <= self.window_seconds < math.inf:
+            raise UserError(
+                f"`audio_params.hop_seconds` (={self.hop_seconds}) must be above 0 and at most "
+                f"`window_seconds` (={self.window_seconds})"
+            )
+        if self.batch_size < 1:
+            raise UserError(f"`audio_params.batch_size` (={self.batch_size}) must be at least 1")
+        if not 1 <= self.shifts <= MOST_SHIFTS:
+            raise UserError(f"`audio_params.shifts` (={self.shifts}) must lie in 1 … {MOST_SHIFTS}")
+        if self.fade not in FADES:
+            raise UserError(f"`audio_params.fade` (={self.fade!r}) must be one of {sorted(FADES)}")
+
+    @classmethod
+    def from_mapping(cls, params: Mapping[str, Any]) -> Self:
+        if not isinstance(params, Mapping):
+            raise UserError(f"`audio_params` (={params!r}) must be settings by name")
+        unknown = sorted(params.keys() - {field.name for field in fields(cls)})
+        if unknown:
+            raise UserError(f"`audio_params` has no setting {unknown}: known are {[f.name for f in fields(cls)]}")
+        return cls(**params)

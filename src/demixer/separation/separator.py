@@ -1,0 +1,186 @@
+"""Waveform → stems: the one Separator that inference, evaluation and validation share."""
+
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import tee
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from demixer.audio import resample_blocks
+from demixer.errors import UserError
+from demixer.model.pretrained import load_pretrained
+from demixer.separation.audio_params import AudioParams
+from demixer.separation.cores import spread_over_cores
+from demixer.separation.devices import choose_device, choose_precision
+from demixer.separation.overlap_add import overlap_add
+from demixer.separation.streams import drop_first, in_step
+
+log = logging.getLogger(__name__)
+_NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
+
+
+class Separator:
+    """Separates signals of any length in bounded memory with a network that maps windows to windows.
+
+    Args:
+        network: (B, C, L) → (B, S, C, L), at ``sample_rate_hz``.
+        targets: names of the S stems.
+        sample_rate_hz: sample rate of the network.
+        audio_params: windows, hop, batch and fade.
+        device: where the network computes; None: where the signal is.
+        precision: torch.bfloat16 or torch.float32 for the network's products; None: what is set around the call.
+
+    >>> identity = Separator(lambda mixture: mixture.unsqueeze(1), ["all"], 44100)
+    >>> song = torch.randn(2, 100_000)
+    >>> bool((identity(song)["all"] - song).abs().max() < 1e-5)
+    True
+    >>> sum(stems.shape[-1] for stems in identity.stream(song.split(30_000, dim=-1)))  # (S, C, any length) each
+    100000
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor],
+        targets: Iterable[str],
+        sample_rate_hz: int,
+        audio_params: AudioParams | None = None,
+        device: torch.device | str | None = None,
+        precision: torch.dtype | None = None,
+    ) -> None:
+        self.network = network
+        self.targets = tuple(targets)
+        self.sample_rate_hz = sample_rate_hz
+        self.audio_params = audio_params or AudioParams()
+        self.device, self.precision = None if device is None else torch.device(device), precision
+        self._largest_batch = self.audio_params.batch_size  # halved where the device's memory does not hold it
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str = "auto", precision: str = "auto") -> Self:
+        """Load a saved model, a training run, or a public checkpoint of another implementation.
+
+        Args:
+            path: the name of a shipped or downloaded model, a model's or a run's folder, or a checkpoint file in it.
+            device: cpu, cuda, cuda:N, mps, or auto for the best that is present.
+            precision: fp32, bf16 (about twice as fast), or auto: bf16 where the device has it natively.
+
+        Raises:
+            UserError: there is no such model, device or precision, or the weights do not fit the settings.
+        """
+        chosen = choose_device(device)
+        network, params = load_pretrained(Path(path))
+        network.to(chosen).eval().requires_grad_(False)
+        try:
+            params = AudioParams.from_mapping(params)
+        except UserError as error:
+            raise UserError(f"the settings of `{path}`: {error}") from error
+        dtype = choose_precision(precision, chosen)
+        return cls(network, network.targets, network.sample_rate_hz, params, chosen, dtype)
+
+    def only(self, targets: Collection[str]) -> Self:
+        """A separator for some of the targets, in this one's order: what only the others need is not computed.
+
+        Raises:
+            UserError: there is no such target.
+        """
+        if not targets or set(targets) - set(self.targets):
+            raise UserError(f"`targets` (={list(targets)}) must be some of {', '.join(self.targets)}")
+        places = [place for place, target in enumerate(self.targets) if target in targets]
+        only = getattr(self.network, "only", None)  # a plain function computes all
+        network = only(targets) if only else lambda windows: self.network(windows)[:, places]
+        names = [self.targets[place] for place in places]
+        return type(self)(network, names, self.sample_rate_hz, self.audio_params, self.device, self.precision)
+
+    def __call__(self, waveform: Tensor, sample_rate_hz: int | None = None) -> dict[str, Tensor]:
+        """Separate a waveform (C, L); stems have its length, level and sample rate.
+
+        Args:
+            waveform: (C, L), C = 1 or 2.
+            sample_rate_hz: of the waveform; None means the network's own.
+
+        Returns:
+            {target: (C, L)} on the CPU.
+
+        Raises:
+            ValueError: the waveform is not (C, L).
+        """
+        if waveform.ndim != 2 or waveform.shape[0] not in (1, 2):
+            raise ValueError(f"`waveform` (of shape {tuple(waveform.shape)}) must be (C, L), channels first, C ≤ 2")
+        length, rate_hz = waveform.shape[-1], sample_rate_hz or self.sample_rate_hz
+        if length == 0:
+            return {target: waveform.clone() for target in self.targets}
+        own_rate = resample_blocks([waveform.float()], rate_hz, self.sample_rate_hz)
+        stems = resample_blocks(self.stream(own_rate), self.sample_rate_hz, rate_hz)
+        stems = torch.cat(list(stems), dim=-1)[..., :length]
+        return dict(zip(self.targets, stems, strict=True))
+
+    def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Separate a stream at the network's own rate, holding no more of it than a batch of windows.
+
+        Args:
+            blocks: (C, any length) each, consecutive parts of one signal.
+
+        Yields:
+            (S, C, any length) each on the CPU, together as long as the blocks together.
+        """
+        params, rate_hz = self.audio_params, self.sample_rate_hz
+        window = getattr(self.network, "window_samples", None) or max(1, round(params.window_seconds * rate_hz))
+        hop = min(window, max(1, round(params.hop_seconds * rate_hz)))
+        copies = tee(blocks, params.shifts)
+        shifted = [
+            self._separate_shifted(copy, number * hop // params.shifts, window, hop)
+            for number, copy in enumerate(copies)
+        ]
+        for estimates in in_step(*shifted):
+            yield sum(estimates) / len(estimates)
+
+    def _separate_shifted(self, blocks: Iterable[Tensor], shift: int, window: int, hop: int) -> Iterator[Tensor]:
+        """Separate with the signal moved by ``shift`` zeros against the windows."""
+        params = self.audio_params
+        moved = (F.pad(block, (0 if number else shift, 0)) for number, block in enumerate(blocks))
+        yield from drop_first(overlap_add(moved, self._apply, window, hop, params.batch_size, params.fade), shift)
+
+    def _apply(self, windows: Tensor) -> Tensor:
+        """The network on windows (B, C, L): on all at once, or on as many as the device's memory holds."""
+        wanted = batch = min(self._largest_batch, len(windows))
+        while (estimates := self._attempt(windows, batch)) is None:
+            if batch == 1:
+                raise UserError(
+                    f"`{self.device}` has not enough memory for a window of {windows.shape[-1]} samples: choose "
+                    "another device, or shorten `audio_params.window_seconds` in the model's hparams.yaml"
+                )
+            batch //= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        if batch < wanted:
+            self._largest_batch = batch
+            message = "`%s` ran out of memory: it computes %d windows at once from now on, not %d, to the same stems"
+            log.warning(message, self.device, batch, wanted)
+        return estimates
+
+    def _attempt(self, windows: Tensor, batch: int) -> Tensor | None:
+        """The network on ``batch`` windows at a time; None where that is more than the memory holds."""
+        try:
+            return torch.cat([self._on_device(part) for part in windows.split(batch)])
+        except RuntimeError as error:  # only CUDA has a class of its own for it
+            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
+                return None
+            raise
+
+    def _on_device(self, windows: Tensor) -> Tensor:
+        """On a processor of its own choice all cores are used; else the caller knows what else they do."""
+        if self.device is not None and self.device.type == "cpu":
+            return spread_over_cores(self._compute, windows)
+        return self._compute(windows)
+
+    @torch.inference_mode()
+    def _compute(self, windows: Tensor) -> Tensor:
+        windows = windows if self.device is None else windows.to(self.device)
+        if self.precision is None:
+            return self.network(windows).float().cpu()
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            return self.network(windows).float().cpu()

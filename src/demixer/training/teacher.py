@@ -1,0 +1,116 @@
+"""Semi-supervised fine-tuning (Luo & Yu 2022, section III-D): the teacher, its labels, and who replaces it when."""
+
+import logging
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from demixer.errors import UserError
+from demixer.model.separation_network import SeparationNetwork
+from demixer.training.initial_weights import load_initial
+
+log = logging.getLogger(__name__)
+
+
+class Teacher(Callback):
+    """Labels the data module's unlabelled mixtures, until the student validates better and takes its place.
+
+    The student begins with the teacher's weights. What is compared is what is validated: the moving average of the
+    student's weights where there is one. The validation before training (``trainer.num_sanity_val_steps=-1``) gives
+    the teacher's own score, on the same songs with the same windows. A checkpoint holds the teacher, so that a run
+    goes on with it, and without the file that it came from. Networks of one target, of some and of all are taught
+    alike. It must stand before the moving average among the callbacks, which else begins with random weights.
+
+    Args:
+        path: a run's folder, a saved model or a checkpoint file.
+        threshold_db: see :func:`pseudo_labels`.
+        ckpt_path: of a run that goes on: its checkpoint holds the teacher, and ``path`` is not looked at.
+    """
+
+    def __init__(self, path: str | Path | None, threshold_db: float = 30.0, ckpt_path: str | None = None) -> None:
+        self.path, self.threshold_db, self.ckpt_path = path, threshold_db, ckpt_path
+        self.usdr = float("-inf")
+        self.network: SeparationNetwork | None = None
+        self._validated: dict[str, Tensor] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if not hasattr(trainer.datamodule, "label"):
+            raise UserError("a teacher needs songs without stems: set data=semi_supervised")
+        if self.ckpt_path is None:
+            load_initial(pl_module.network, "teacher", self.path)
+        self.network = deepcopy(pl_module.network).eval().requires_grad_(False)
+        self._precision = trainer.precision_plugin
+        trainer.datamodule.label = self.label
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.network.to(pl_module.device)
+
+    @torch.no_grad()
+    def label(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets (B, S, C, L) and residual (B, C, L) of mixtures (B, C, L)."""
+        with self._precision.forward_context():
+            estimates = self.network(mixture)
+        return pseudo_labels(mixture, estimates.to(mixture.dtype), self.threshold_db)
+
+    def on_validation_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        if batch_idx == 0:  # the average's weights are in the module from here to the last song only
+            self._validated = {name: value.clone() for name, value in pl_module.network.state_dict().items()}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        usdr = trainer.callback_metrics["val/usdr"].item()
+        if trainer.sanity_checking:
+            log.info("the teacher validates with %.3f dB", usdr)
+            self.usdr = usdr
+        elif usdr > self.usdr:
+            log.info("the student (step %d) replaces the teacher: %.3f > %.3f dB", trainer.global_step, usdr, self.usdr)
+            self.network.load_state_dict(self._validated)
+            self.usdr = usdr
+        self._validated = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"usdr": self.usdr, "weights": self.network.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.usdr = state_dict["usdr"]
+        self.network.load_state_dict(state_dict["weights"])
+
+
+def pseudo_labels(mixture: Tensor, estimates: Tensor, threshold_db: float = 30.0) -> tuple[Tensor, Tensor]:
+    """What an unlabelled mixture is taken to consist of, by the energies of a segment.
+
+    - The mixture is more than ``threshold_db`` above an estimate: that target is not in it. (Of a single target: the
+      mixture is a clean residual.)
+    - It is more than ``threshold_db`` above what an estimate leaves of it: the mixture is that target, clean, and
+      nothing else. (Should that hold for several targets, the one that leaves least.)
+    - Otherwise the estimate is the pseudo-label.
+
+    Args:
+        mixture: (B, C, L).
+        estimates: (B, S, C, L).
+        threshold_db: 30 in the paper.
+
+    Returns:
+        Targets (B, S, C, L) and the residual (B, C, L); together they are the mixture.
+    """
+    ratio = 10 ** (-threshold_db / 10)
+    limit = ratio * _energy(mixture)[:, None]
+    left = _energy(mixture[:, None] - estimates)
+    absent = (_energy(estimates) < limit) | (limit == 0)
+    clean = (left < limit) & F.one_hot(left.argmin(1), left.shape[1]).bool()
+    absent |= clean.any(1, keepdim=True)
+    targets = estimates.masked_fill(absent[..., None, None], 0)
+    targets = torch.where(clean[..., None, None], mixture[:, None], targets)
+    return targets, mixture - targets.sum(1)
+
+
+def _energy(waveform: Tensor) -> Tensor:
+    """Sum of the squares over channels and samples."""
+    return waveform.square().sum((-2, -1))
