@@ -15,11 +15,11 @@ import pytest
 import soundfile
 import torch
 
+from demixer import AudioParams, Separator
 from demixer.audio import FORMATS
 from demixer.commands import demix
 from demixer.errors import UserError
 from demixer.model.separation_network import SeparationNetwork
-from demixer.separation.separator import AudioParams, Separator
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.finding import find_songs
 from demixer.songs.options import Options
