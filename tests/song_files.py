@@ -11,7 +11,7 @@ from torch import Tensor
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.separator import AudioParams, Separator
 
 TARGETS = ("vocals", "drums", "bass", "other")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.devices import choose_device, choose_precision
 from demixer.separation.separator import AudioParams, Separator
 

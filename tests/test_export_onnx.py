@@ -13,7 +13,7 @@ from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
 from demixer.errors import UserError
 from demixer.model.bandsplitrnn import BandSplitRNN
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.separator import Separator
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")

@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 
 from demixer.errors import UserError
 from demixer.model.bandsplitrnn import BandSplitRNN
+from demixer.model.building import build_network
 from demixer.model.modules.mask_estimation import _frames_last
-from demixer.model.separation_network import SeparationNetwork, build_network
+from demixer.model.separation_network import SeparationNetwork
 from demixer.paths import CONF_DIR
 
 

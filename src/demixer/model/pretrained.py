@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from demixer.checkpoints.fitting import check_fit
 from demixer.checkpoints.locating import locate_networks
 from demixer.errors import UserError
+from demixer.model.building import build_network
 from demixer.model.layouts import read_network
 from demixer.model.layouts.saved import SavedNetwork
-from demixer.model.separation_network import SeparationNetwork, build_network
+from demixer.model.separation_network import SeparationNetwork
 from demixer.sources import SOURCES
 
 
