@@ -12,7 +12,7 @@ from demixer import AudioParams, Separator
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 
 TARGETS = ("vocals", "drums", "bass", "other")
 TINY_HPARAMS = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from demixer import AudioParams, Separator
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.devices import choose_device, choose_precision
 
 CPU = torch.device("cpu")

@@ -31,7 +31,7 @@ from tiny_runs import composed, tiny_run
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.paths import PROJECT_DIR, SRC_DIR
 from demixer.training.runs import model_hparams
 from hatch_build import EXTRAS
