@@ -14,7 +14,6 @@ from rich.console import Console
 from demixer.audio import read_audio
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
-from demixer.data.tracks import SOURCES
 from demixer.errors import UserError
 from demixer.evaluation.evaluating import evaluate
 from demixer.evaluation.gallery import Gallery
@@ -24,6 +23,7 @@ from demixer.evaluation.score_table import screen_table
 from demixer.evaluation.scoring import measure, measure_song, songs_of
 from demixer.model.separation_network import build_network
 from demixer.separation.separator import Separator
+from demixer.sources import SOURCES
 
 HPARAMS = {
     "targets": ["vocals", "bass"],

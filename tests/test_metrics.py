@@ -7,8 +7,8 @@ import warnings
 import pytest
 import torch
 
-from demixer.data.tracks import SOURCES
 from demixer.evaluation.metrics import csdr, finite_mean, finite_median, usdr, window_starts
+from demixer.sources import SOURCES
 
 RATE_HZ = 2000
 

@@ -12,12 +12,13 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from demixer.audio import read_audio
-from demixer.data.tracks import SOURCES, Track, find_tracks, split_tracks
+from demixer.data.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.metrics import csdr, finite_median, usdr
 from demixer.evaluation.results import Score
 from demixer.progress import progress_bar
+from demixer.sources import SOURCES
 
 WINDOW_SECONDS = HOP_SECONDS = 1.0
 
