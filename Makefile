@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help app example test lint format images bench bench-train shipped clean
+.PHONY: help app example test wheel lint format images bench bench-train shipped clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ test: .venv/dev  ## the whole test suite
 
 app: .venv/app  ## a page in the browser: drop a song, mix its stems
 	$(BIN)/python src/app.py
+
+wheel: .venv/dev  ## build the package, install it into an empty environment (5 GB for a while), and separate with it
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 lint: .venv/dev  ## style and formatting
 	$(BIN)/ruff check .
@@ -37,10 +40,11 @@ clean:  ## remove the environment
 	rm -rf .venv
 
 # The environment, in two layers; pip runs again when a list of packages changes.
-.venv/run: requirements.txt
+.venv/run: requirements.txt pyproject.toml hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "the venv module is missing: sudo apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 .venv/app: .venv/run requirements-app.txt

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from demixer.model.modules.band_linear import BandLinear, NormalisedLinear
 from demixer.model.modules.band_sequence import TAC
-from demixer.model.modules.band_split import BandLinear, NormalisedLinear
 
 GATES = {nn.LSTM: 4, nn.GRU: 3}
 

@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measured_songs import measured_songs
 
+from demixer import AudioParams, Separator
 from demixer.audio import read_audio
 from demixer.data.tracks import Track
 from demixer.errors import run
 from demixer.evaluation.metrics import usdr
 from demixer.separation.memory import keep_freed_memory
-from demixer.separation.separator import AudioParams, Separator
 
 FRACTIONS = (1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 1)
 

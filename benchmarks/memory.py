@@ -22,8 +22,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from demixer import AudioParams, Separator
 from demixer.separation.memory import keep_freed_memory
-from demixer.separation.separator import AudioParams, Separator
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.options import Options
 from demixer.sources import SOURCES

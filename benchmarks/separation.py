@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from flops import beside_matmul, count_flops, synchronise
 
+from demixer import AudioParams, Separator
 from demixer.audio import open_audio, resample_blocks, write_audio
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.paths import CONF_DIR
 from demixer.separation.devices import choose_device, choose_precision
 from demixer.separation.memory import keep_freed_memory
-from demixer.separation.separator import AudioParams, Separator
 
 STAGES = {
     "Spectrogram": "STFT",

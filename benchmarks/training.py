@@ -33,7 +33,7 @@ sys.path.insert(0, str(PROJECT_DIR / "benchmarks"))
 
 from flops import beside_matmul, count_flops
 
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.devices import choose_device
 from demixer.training.config import build
 from demixer.training.runs import model_hparams

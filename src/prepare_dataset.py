@@ -1,9 +1,9 @@
 """List the segments of the songs in which a target sounds: ``python prepare_dataset.py -i MUSDB_DIR -o files/``."""
 
-import argparse
 import os
 from pathlib import Path
 
+from demixer.commands.parsing import Parser
 from demixer.data.prepare import PARTS, prepare
 from demixer.data.tracks import SUBSETS
 from demixer.errors import UserError, run
@@ -13,7 +13,7 @@ from demixer.sources import SOURCES
 
 def main() -> None:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = Parser(__doc__)
     add = parser.add_argument
     help_input = "folder(s) of songs: MUSDB18-HQ, MUSDB18 (.stem.mp4) or one's own; default: $MUSDB_DIR"
     add("-i", "--input_dir", "--input-dir", type=Path, nargs="+", help=help_input)

@@ -8,11 +8,11 @@ import soundfile
 import torch
 from torch import Tensor
 
+from demixer import AudioParams, Separator
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
-from demixer.model.separation_network import build_network
-from demixer.separation.separator import AudioParams, Separator
+from demixer.model.building import build_network
 from demixer.sources import SOURCES
 
 TARGETS = SOURCES

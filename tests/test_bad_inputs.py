@@ -21,12 +21,12 @@ import torch
 from safetensors.torch import save_file
 
 import demixer.errors
+from demixer import AudioParams, Separator
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
 from demixer.commands import demix
-from demixer.model.separation_network import build_network
-from demixer.separation.separator import AudioParams, Separator
+from demixer.model.building import build_network
 from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
 
 SAMPLES = 4_000

@@ -8,7 +8,7 @@ from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.modules.band_sequence import TAC, ResidualRNN, TACConfig
 from demixer.model.modules.band_split import BandSplit
 from demixer.model.modules.bands import BandTable
-from demixer.model.modules.mask_estimation import MaskEstimation
+from demixer.model.modules.mask_estimation import MaskConfig, MaskEstimation, TargetMask
 from demixer.model.modules.normalisation import moments
 
 WIDTHS = [2, 3, 2, 5]
@@ -48,7 +48,8 @@ def test_band_split_is_group_norm_and_linear_per_band() -> None:
 
 
 def test_mask_estimation_is_norm_mlp_and_glu_per_band() -> None:
-    estimation = MaskEstimation(BandTable(WIDTHS), features=8, targets=2, hidden_factor=3, hidden_layers=2)
+    config = MaskConfig(hidden_factor=3, hidden_layers=2)
+    estimation = MaskEstimation([TargetMask(BandTable(WIDTHS), 8, config) for _ in range(2)])
     randomise(estimation)
     features = torch.randn(len(WIDTHS), 7, 3, 8)  # (K, T, M, N)
     masks = estimation(features)  # (S, T, M, F, P)
@@ -142,12 +143,20 @@ def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
         network(**settings)
 
 
-@pytest.mark.parametrize("dims", [(0, 3), (1, 3), (0,)])
-def test_moments_are_variance_and_mean(dims: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("dim", [0, 1])
+def test_moments_are_variance_and_mean(dim: int) -> None:
     x = torch.randn(5, 4, 3, 8, generator=torch.Generator().manual_seed(0)) * 3 + 1
-    variance, mean = moments(x, dims)
-    torch.testing.assert_close(mean, x.mean(dims, keepdim=True))
-    torch.testing.assert_close(variance, x.double().var(dims, correction=0, keepdim=True).float())
+    variance, mean = moments(x, dim)
+    torch.testing.assert_close(mean, x.mean((dim, 3), keepdim=True))
+    torch.testing.assert_close(variance, x.double().var((dim, 3), correction=0, keepdim=True).float())
+
+
+@pytest.mark.parametrize("settings", [{}, {"tac": {}, "attention": {"width": 4}}])
+@torch.no_grad()
+def test_real_arithmetic_computes_what_complex_does(settings: dict) -> None:
+    net, spectrum = network(**settings), mixture(batch=3)
+    estimates = net.forward_real(torch.view_as_real(spectrum.mT))
+    torch.testing.assert_close(torch.view_as_complex(estimates.contiguous()).mT, net(spectrum), atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import demixer.training.config  # noqa: F401  (registers the resolvers)
 from demixer.data.datamodule import MusicDataModule
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.paths import CONF_DIR
 from demixer.training.module import scaled_learning_rate
 from demixer.training.runs import model_hparams

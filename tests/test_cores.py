@@ -6,8 +6,8 @@ from threading import Barrier
 import pytest
 import torch
 
+from demixer import AudioParams, Separator
 from demixer.separation.cores import spread_over_cores
-from demixer.separation.separator import AudioParams, Separator
 
 
 @pytest.fixture

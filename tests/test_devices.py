@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from demixer.model.separation_network import build_network
+from demixer import AudioParams, Separator
+from demixer.model.building import build_network
 from demixer.separation.devices import choose_device, choose_precision
-from demixer.separation.separator import AudioParams, Separator
 
 CPU = torch.device("cpu")
 HPARAMS = {

@@ -21,7 +21,7 @@ from demixer.evaluation.metrics import csdr, usdr
 from demixer.evaluation.results import Evaluation, Score, read_results, summarise, write_results
 from demixer.evaluation.score_table import screen_table
 from demixer.evaluation.scoring import measure, measure_song, songs_of
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.separator import Separator
 from demixer.sources import SOURCES
 

@@ -12,14 +12,13 @@ from demixer.audio import open_audio
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
 from demixer.errors import UserError
-from demixer.model.bandsplitrnn import BandSplitRNN
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.separator import Separator
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
 pytest.importorskip("onnxscript", reason="needs requirements-export.txt")
 
-from demixer.model.onnx_network import OnnxNetwork, OnnxRNN, estimate_spectra  # noqa: E402
+from demixer.model.onnx_network import OnnxNetwork, OnnxRNN  # noqa: E402
 from demixer.separation.onnx_export import export  # noqa: E402
 
 HPARAMS = {
@@ -107,14 +106,19 @@ def test_recurrent_layers_become_onnx_operators(tmp_path: Path, kind: type[nn.LS
     torch.testing.assert_close(torch.from_numpy(hidden), layer(x[:, :1])[0], atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("joint", [1, 2])
-def test_real_arithmetic_computes_what_complex_does(joint: int) -> None:
-    network = BandSplitRNN([3, 6], 2, features=4, repeats=1, joint_channels=joint, standardised=joint == 2).eval()
-    mixture = 1 + torch.randn(3, 2, 9, 5, dtype=torch.complex64)
-    with torch.inference_mode():
-        expected = network(mixture)
-        estimates = estimate_spectra(network, torch.view_as_real(mixture.transpose(2, 3)))
-    torch.testing.assert_close(torch.view_as_complex(estimates).transpose(3, 4), expected, atol=1e-5, rtol=1e-4)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_network_of_one_length_is_exported_for_mono_and_for_stereo(tmp_path: Path, channels: int) -> None:
+    torch.manual_seed(0)
+    model = {"architecture": "fixed_window", "frames": 7, "frames_last": True, "features": 8, "repeats": 1}
+    hparams = HPARAMS | {"model": model}
+    write_hparams(tmp_path / "model", hparams)
+    write_weights(tmp_path / "model" / "weights.safetensors", build_network(hparams).state_dict(), torch.float32)
+    export(tmp_path / "model", tmp_path / "net.onnx", channels)
+    network = Separator.from_pretrained(tmp_path / "model", device="cpu").network
+    runtime = session(tmp_path / "net.onnx")
+    assert runtime.get_inputs()[0].shape == ["batch", channels, 6 * 512]
+    for batch in (1, 3):
+        assert difference(runtime, network, torch.randn(batch, channels, 6 * 512)) < 1e-4
 
 
 def test_a_hop_that_cannot_be_exported_is_refused() -> None:

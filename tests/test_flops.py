@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.paths import PROJECT_DIR
 
 HPARAMS = {

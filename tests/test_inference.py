@@ -15,11 +15,11 @@ import pytest
 import soundfile
 import torch
 
+from demixer import AudioParams, Separator
 from demixer.audio import FORMATS
 from demixer.commands import demix
 from demixer.errors import UserError
 from demixer.model.separation_network import SeparationNetwork
-from demixer.separation.separator import AudioParams, Separator
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.finding import find_songs
 from demixer.songs.options import Options
@@ -84,15 +84,15 @@ def test_what_nobody_asked_for_is_not_computed(tmp_path, monkeypatch, write, cho
     model, song = write(tmp_path / "model"), music(20_000)
     write_song(tmp_path / "song.wav", song)
     whole = Separator.from_pretrained(model, "cpu")(song)
-    computed, estimate = set(), SeparationNetwork.separate_spectrum
+    computed, estimate = set(), SeparationNetwork.estimate_spectra
 
-    def watched(network, spectrum):
-        spectra = estimate(network, spectrum)
+    def watched(network, mixture):
+        spectra = estimate(network, mixture)
         assert spectra.shape[1] == len(network.targets)
         computed.update(network.targets)
         return spectra
 
-    monkeypatch.setattr(SeparationNetwork, "separate_spectrum", watched)
+    monkeypatch.setattr(SeparationNetwork, "estimate_spectra", watched)
     arguments = ["-i", tmp_path / "song.wav", "-o", tmp_path / "out", "-c", model, "-d", "cpu", *choice]
     assert demix.main([*map(str, arguments)]) == 0
     asked = {"bass", "drums"} if "-t" in choice else {"bass"}

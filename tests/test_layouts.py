@@ -160,17 +160,6 @@ def test_a_folder_of_one_checkpoint_per_target_is_one_model(tmp_path: Path) -> N
     assert locate_model(tmp_path) == (tmp_path, tmp_path)
 
 
-def test_the_networks_of_a_folder_share_their_transform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("vocals", "bass"):
-        write_magron(tmp_path / f"{name}.ckpt", name)
-    network = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32").network
-    transforms = []
-    stft = torch.stft
-    monkeypatch.setattr(torch, "stft", lambda *a, **k: transforms.append(1) or stft(*a, **k))
-    network(torch.randn(1, 2, 300))
-    assert len(transforms) == 1
-
-
 def test_checkpoints_that_are_not_one_model_are_refused(tmp_path: Path) -> None:
     write_magron(tmp_path / "a.ckpt", "vocals")
     write_magron(tmp_path / "b.ckpt", "vocals")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.training.muon import Muon, orthogonalise
 
 HPARAMS = {

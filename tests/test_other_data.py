@@ -13,7 +13,7 @@ from tiny_runs import composed, tiny_run
 
 from demixer.data.datamodule import MusicDataModule
 from demixer.errors import UserError
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.separator import Separator
 from demixer.sources import SOURCES
 from demixer.training.module import SeparationModule

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.training.checkpoint_io import AtomicCheckpointIO
 from demixer.training.losses import L1Loss
 from demixer.training.module import SeparationModule

@@ -13,14 +13,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
+from packaging.requirements import Requirement
 from song_files import free_port, write_tiny_model
 from test_download_model import model_archive, register, server  # noqa: F401
 from test_train import TINY
@@ -28,21 +31,25 @@ from tiny_runs import composed, tiny_run
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.paths import PROJECT_DIR, SRC_DIR
 from demixer.training.runs import model_hparams
+from hatch_build import EXTRAS
 
 README = (PROJECT_DIR / "README.md").read_text()
+ENTRY_POINTS = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())["project"]["scripts"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-IN_PROSE = re.compile(r"(?<!`)`((?:python|make|torchrun|srun|tensorboard|pip)\s[^`]+)`")
+IN_PROSE = re.compile(r"(?<!`)`((?:python|make|torchrun|srun|tensorboard|pip|demix-app)\s[^`]+)`")
 # the first that fits is a command's kind
 KINDS = {
     "shell": r"(source|cd|export) \S+$",
     "make": r"make [\w-]+$",
-    "page": r"python src/app\.py ",
+    "page": r"demix-app ",
     "tensorboard": r"tensorboard ",
     "pip": r"pip install -r ",
-    "download": r"python download_model\.py \S+$",
+    "install": r"(pip install|pipx install|uvx) ",
+    "download": r"demix-download \S+$",
+    "installed": r"demix(-\w+)?( |$)",
     "processes": r"srun |torchrun |python train\.py -m |python train\.py .*trainer=ddp",
     "training": r"python train\.py ",
     "child": r"python benchmarks/(memory|ablations)\.py$",  # they start processes, which look for the main module
@@ -123,6 +130,32 @@ def test_scripts(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert ended.value.code in (0, None)
 
 
+def exit_code_of(name: str) -> int | None:
+    """Run an installed command with the arguments in ``sys.argv``."""
+    module, function = ENTRY_POINTS[name].split(":")
+    with pytest.raises(SystemExit) as ended:
+        getattr(import_module(module), function)()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("command", of("installed"))
+def test_installed_commands(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", shlex.split(command.replace(" -d cuda", " -d cpu")))
+    assert exit_code_of(sys.argv[0]) in (0, None)
+
+
+@pytest.mark.parametrize("command", of("install"))
+def test_installers(command: str) -> None:
+    """What is named is there: the project, its extras, its commands, its pins. ``make wheel`` installs."""
+    words = shlex.split(command)
+    specification = next(word for word in words[words.index("--from") + 1 if "--from" in words else 2 :])
+    extras = Requirement(re.sub(r"^\.", "music-demixer", specification)).extras
+    assert extras <= {*EXTRAS}
+    assert {word for word in words if word.startswith("demix")} <= {*ENTRY_POINTS}
+    pins = {word for word in words if "==" in word}
+    assert pins <= {line.split()[0] for line in (PROJECT_DIR / "requirements.txt").read_text().splitlines() if line}
+
+
 @pytest.mark.parametrize("command", of("training"))
 def test_trainings(command: str, world: Path, comb_musdb: Path) -> None:
     given = [word.replace("FOLDER", str(world / "albums")) for word in shlex.split(command)[2:]]
@@ -197,7 +230,7 @@ def test_several_processes(command: str, world: Path, cluster: None) -> None:
         words += [f"hydra.run.dir={world / 'run'}"] if "hydra.run.dir" not in smaller and " -m " not in command else []
         smaller = " ".join([smaller.replace("train.py", str(SRC_DIR / "train.py")), *map(shlex.quote, words)])
     else:
-        smaller = smaller.replace("inference.py", str(SRC_DIR / "inference.py"))
+        smaller = smaller.replace("src/inference.py", str(SRC_DIR / "inference.py"))
     calls = machines if command.startswith("torchrun") else 1
     run_together(smaller, calls)
     if "train.py" not in command:
@@ -248,11 +281,8 @@ def test_downloads(command: str, world: Path, request: pytest.FixtureRequest, mo
     name = shlex.split(command)[-1]
     registry = register(world, request.getfixturevalue("server"), model_archive())
     registry.write_text(registry.read_text().replace("tiny:", f"{name}:"))
-    arguments = ["download_model.py", name, "--registry", str(registry), "-o", str(world / "downloads")]
-    monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(str(SRC_DIR / "download_model.py"), run_name="__main__")
-    assert ended.value.code in (0, None)
+    monkeypatch.setattr(sys, "argv", [*command.split(), "--registry", str(registry), "-o", str(world / "downloads")])
+    assert exit_code_of("demix-download") in (0, None)
     assert {file.name for file in (world / "downloads" / name).iterdir()} == {"vocals.ckpt", "bass.ckpt"}
 
 
@@ -286,7 +316,7 @@ def serving(command: str) -> Iterator[str]:
 @pytest.mark.parametrize("command", of("page"))
 def test_the_page(command: str, world: Path) -> None:
     smaller = command.replace("--port 8000", f"--port {free_port()}").replace("-d cuda", "-d cpu")
-    smaller = smaller.replace("src/app.py", str(SRC_DIR / "app.py")).replace(" bsrnn-opt", " simo-bsrnn-opt")
+    smaller = smaller.replace("demix-app", f"python {SRC_DIR / 'app.py'}").replace(" bsrnn-opt", " simo-bsrnn-opt")
     with serving(smaller) as page:
         assert "RUN_DIR" in page
         assert "simo-bsrnn-opt" in page

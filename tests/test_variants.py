@@ -6,9 +6,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from demixer.errors import UserError
-from demixer.model.bandsplitrnn import BandSplitRNN
-from demixer.model.modules.mask_estimation import _frames_last
-from demixer.model.separation_network import SeparationNetwork, build_network
+from demixer.model.building import build_network
+from demixer.model.separation_network import SeparationNetwork
 from demixer.paths import CONF_DIR
 
 
@@ -82,30 +81,6 @@ def test_the_mask_size_factor_and_the_second_layer_widen_only_the_mask() -> None
         ) == bands * (hidden * hidden + hidden)
 
 
-def test_joint_channels_enter_one_band_split() -> None:
-    torch.manual_seed(0)
-    net = BandSplitRNN([2, 3, 4], targets=2, features=4, repeats=1, joint_channels=2).eval()
-    mixture = torch.randn(3, 2, 9, 5, dtype=torch.complex64)
-    estimates = net(mixture)
-    assert estimates.shape == (3, 2, 2, 9, 5)
-    changed = mixture.clone()
-    changed[0, 1] += 1
-    difference = (net(changed) - estimates).abs().amax((1, 3, 4))
-    assert difference[0, 0] > 1e-3  # the other channel of that item sees it
-    assert difference[1:].max() == 0  # the other items do not
-
-
-def test_frames_last_reads_what_was_written_in_another_order() -> None:
-    frames, rows, values_per_bin, width = 3, 2, 4, 5
-    written = torch.arange(rows * frames * values_per_bin * width).reshape(rows, frames, -1).float()
-    read = written.reshape(rows, values_per_bin, width, frames)  # as the memory of an item lies
-    part = _frames_last(written.transpose(0, 1).unsqueeze(0), values_per_bin)  # (1, T, M, width · P)
-    for t in range(frames):
-        for m in range(rows):
-            expected = read[m, :, :, t].T.flatten()
-            assert torch.equal(part[0, t, m], expected)
-
-
 def test_bands_may_be_given_in_bins() -> None:
     hparams = {"targets": ["x"], "featurizer": {"n_fft": 16, "sample_rate_hz": 8000, "hop_samples": 4}}
     model = {"features": 4, "repeats": 1}
@@ -113,16 +88,8 @@ def test_bands_may_be_given_in_bins() -> None:
     assert net.bandsplitrnn.split.table.widths == (2, 7)
     with pytest.raises(UserError, match="`bands_bins` add up to 8 bins instead of 9"):
         build_network({**hparams, "bands_bins": [2, 6], "model": model})
-    with pytest.raises(UserError, match=r"`norm_groups` .='all'. must be one of"):
-        build_network({**hparams, "bands_bins": [9], "model": {**model, "norm_groups": "all"}})
-
-
-def test_standardising_undoes_itself() -> None:
-    """With its mask at 1 such a network gives the mixture back."""
-    net = BandSplitRNN([4, 5], targets=1, features=4, repeats=1, joint_channels=2, standardised=True)
-    net.estimate_mask = lambda values, channels: torch.tensor([1.0, 0, 1, 0]).expand(1, *values.shape)
-    mixture = 3 + 2 * torch.randn(2, 2, 9, 5, dtype=torch.complex64)
-    torch.testing.assert_close(net(mixture)[:, 0], mixture, atol=1e-4, rtol=1e-4)
+    with pytest.raises(UserError, match=r"`rnn` .='conv'. must be one of"):
+        build_network({**hparams, "bands_bins": [9], "model": {**model, "rnn": "conv"}})
 
 
 def test_checkpoints_in_the_present_layout_stay_loadable() -> None:

@@ -7,7 +7,6 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchaudio.functional import resample as _resample
 
 ZERO_CROSSINGS, ROLLOFF = 6, 0.99  # torchaudio's defaults for `lowpass_filter_width` and `rolloff`
 PASS_SAMPLES = 1 << 15  # computed at once; each gathers the 16 and more samples under the kernel
@@ -15,7 +14,11 @@ PASS_SAMPLES = 1 << 15  # computed at once; each gathers the 16 and more samples
 
 def resample(waveform: Tensor, from_hz: int, to_hz: int) -> Tensor:
     """Resample (…, L) to (…, ceil(L · to / from)), band-limited (Hann-windowed sinc, torchaudio's)."""
-    return waveform if from_hz == to_hz else _resample(waveform, from_hz, to_hz)
+    if from_hz == to_hz:
+        return waveform
+    from torchaudio.functional import resample  # separating, which streams, does without
+
+    return resample(waveform, from_hz, to_hz)
 
 
 def resample_blocks(blocks: Iterable[Tensor], from_hz: int, to_hz: int) -> Iterator[Tensor]:

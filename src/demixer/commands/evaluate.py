@@ -4,8 +4,6 @@ Writes ``test.log``, ``test.json``, ``test.csv`` and ``report.html`` into RUN_DI
 """
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
 
 from demixer.commands.parsing import Parser
@@ -36,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     from demixer.separation.memory import keep_freed_memory
 
     keep_freed_memory()
-    evaluation, folder = evaluate(
+    evaluation = evaluate(
         args.run_dir,
         args.input,
         args.device,
@@ -46,14 +44,13 @@ def main(arguments: list[str] | None = None) -> None:
         not args.no_report,
         args.output,
         args.museval,
-        shlex.join(["python", *sys.argv]),
     )
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
     console.print(screen_table(evaluation, console.width))
     files = ["test.log", "test.json", "test.csv"] + ["report.html"] * (not args.no_report)
-    print(f"written to {folder}: {', '.join(files)}")
+    print(f"written to {args.output or args.run_dir}: {', '.join(files)}")
 
 
 def command() -> None:

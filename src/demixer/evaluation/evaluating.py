@@ -1,5 +1,7 @@
 """A model and a dataset → scores, in files and as a report."""
 
+import shlex
+import sys
 from pathlib import Path
 
 from demixer.checkpoints.locating import locate_model
@@ -21,12 +23,8 @@ def evaluate(
     report: bool = True,
     output_dir: Path | None = None,
     museval: bool = False,
-    command: str = "",
-) -> tuple[Evaluation, Path]:
-    """Separate every song of a subset once, score it, and write what was found.
-
-    Returns:
-        The scores, and the folder with the results: ``output_dir``, or else the model's own.
+) -> Evaluation:
+    """Separate every song of a subset once, score it, and write what was found into ``output_dir``, or the model's own.
 
     Raises:
         UserError: the model, the dataset or the run to compare with is missing or cannot be used.
@@ -41,8 +39,8 @@ def evaluate(
     scores = measure(separator, tracks, gallery if report else None)
     about = about_run(run_dir, folders, subset, split, separator.device) | {"weights": weights.name}
     evaluation = Evaluation(about, tuple(separator.targets), tuple(scores))
-    write_results(folder, evaluation, command)
+    write_results(folder, evaluation, shlex.join(["python", *sys.argv]))
     if report:
         pairs = compare(evaluation, other) if other else ()
         write_report(folder / "report.html", evaluation, gallery, pairs, other)
-    return evaluation, folder
+    return evaluation

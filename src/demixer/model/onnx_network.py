@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demixer.errors import UserError
-from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.modules.band_sequence import ResidualRNN
 from demixer.model.modules.spectrogram import Spectrogram
 from demixer.model.pretrained import NetworkBank
@@ -41,27 +40,9 @@ class OnnxNetwork(nn.Module):
     def forward(self, mixture: Tensor) -> Tensor:
         estimates = []
         for transform, network in zip(self.transforms, self.networks, strict=True):
-            spectra = estimate_spectra(network, transform.forward(mixture))
+            spectra = network.forward_real(transform(mixture))
             estimates.append(transform.inverse(spectra, mixture.shape[-1]))
         return torch.cat(estimates, dim=1)
-
-
-def estimate_spectra(network: BandSplitRNN, spectrum: Tensor) -> Tensor:
-    """What :meth:`BandSplitRNN.forward` computes, in real arithmetic: (B, C, T, F, 2) → (B, S, C, T, F, 2)."""
-    batch, channels = spectrum.shape[:2]
-    if network.standardised:
-        mean = spectrum.mean((1, 2, 3), keepdim=True)
-        count = channels * spectrum.shape[2] * spectrum.shape[3]
-        scale = ((spectrum - mean).square().sum((1, 2, 3, 4), keepdim=True) / (count - 1)).sqrt()
-        spectrum = (spectrum - mean) / (scale + 1e-5)
-    joint = network.joint_channels
-    values = spectrum.unflatten(1, (channels // joint, joint)).permute(3, 0, 1, 4, 2, 5).flatten(1, 2)
-    mask = network.estimate_mask(values.flatten(3), channels).unflatten(4, (joint, 2))  # (S, T, M, F, joint, 2)
-    real = mask[..., 0] * values[..., 0] - mask[..., 1] * values[..., 1]
-    imaginary = mask[..., 0] * values[..., 1] + mask[..., 1] * values[..., 0]
-    estimates = torch.stack([real, imaginary], dim=-1).unflatten(2, (batch, channels // joint))
-    estimates = estimates.permute(2, 0, 3, 5, 1, 4, 6).flatten(2, 3)
-    return estimates * scale.unsqueeze(1) + mean.unsqueeze(1) if network.standardised else estimates
 
 
 class OnnxTransform(nn.Module):

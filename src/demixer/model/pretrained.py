@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from demixer.checkpoints.fitting import check_fit
 from demixer.checkpoints.locating import locate_networks
 from demixer.errors import UserError
+from demixer.model.building import build_network
 from demixer.model.layouts import read_network
 from demixer.model.layouts.saved import SavedNetwork
-from demixer.model.separation_network import SeparationNetwork, build_network
+from demixer.model.separation_network import SeparationNetwork
 from demixer.sources import SOURCES
 
 
@@ -48,16 +49,7 @@ class NetworkBank(nn.Module):
         return NetworkBank([network.only(targets) for network in self.networks if {*network.targets} & {*targets}])
 
     def forward(self, mixture: Tensor) -> Tensor:
-        spectra: dict[tuple[int, int], Tensor] = {}  # the same transform is computed once
-        estimates = []
-        for network in self.networks:
-            transform, padded = network.spectrogram, network.padded(mixture)
-            key = (transform.n_fft, transform.hop_samples)
-            if key not in spectra:
-                spectra[key] = transform(padded)
-            estimate = transform.inverse(network.separate_spectrum(spectra[key]), padded.shape[-1])
-            estimates.append(estimate[..., : mixture.shape[-1]])
-        return torch.cat(estimates, dim=1)
+        return torch.cat([network(mixture) for network in self.networks], dim=1)
 
 
 def load_pretrained(path: Path) -> tuple[SeparationNetwork | NetworkBank, dict[str, Any]]:

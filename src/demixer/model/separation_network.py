@@ -1,15 +1,12 @@
-"""Waveform to waveforms: the Fourier transform, the band-split RNN and the inverse, built from a model's settings."""
+"""Waveform to waveforms: the Fourier transform, the network between, and the inverse."""
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Collection, Sequence
+from typing import Self
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demixer.errors import UserError
-from demixer.model.bandsplitrnn import BandSplitRNN
-from demixer.model.modules.bands import band_widths_bins
+from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.modules.spectrogram import Spectrogram
 
 
@@ -23,22 +20,22 @@ class SeparationNetwork(nn.Module):
         bandsplitrnn: the network between them.
 
     Attributes:
-        window_samples: the only length that the network accepts, or None where any will do.
+        window_samples: the only length that the network takes, up to which it fills shorter signals; None: any length.
 
     Shapes:
         (B, C, L) → (B, S, C, L).
     """
 
+    window_samples: int | None = None
+
     def __init__(
-        self, targets: Sequence[str], sample_rate_hz: int, spectrogram: Spectrogram, bandsplitrnn: nn.Module
+        self, targets: Sequence[str], sample_rate_hz: int, spectrogram: Spectrogram, bandsplitrnn: BandSplitNetwork
     ) -> None:
         super().__init__()
         self.targets = tuple(targets)
         self.sample_rate_hz = sample_rate_hz
         self.spectrogram = spectrogram
         self.bandsplitrnn = bandsplitrnn
-        frames = getattr(bandsplitrnn, "fixed_frames", None)
-        self.window_samples: int | None = None if frames is None else (frames - 1) * spectrogram.hop_samples
 
     def only(self, targets: Collection[str]) -> Self:
         """The same network with the same weights, but it estimates no mask of other targets."""
@@ -50,58 +47,8 @@ class SeparationNetwork(nn.Module):
         return network
 
     def forward(self, mixture: Tensor) -> Tensor:
-        length = mixture.shape[-1]
-        spectra = self.estimate_spectra(self.padded(mixture))
-        return self.spectrogram.inverse(spectra, self.window_samples or length)[..., :length]
-
-    def padded(self, mixture: Tensor) -> Tensor:
-        """Silence behind a mixture that is shorter than the only window that the network accepts.
-
-        Raises:
-            ValueError: it is longer.
-        """
-        if self.window_samples is None:
-            return mixture
-        missing = self.window_samples - mixture.shape[-1]
-        if missing < 0:
-            raise ValueError(f"`mixture` has {mixture.shape[-1]} samples: this network takes {self.window_samples}")
-        return F.pad(mixture, (0, missing))
+        return self.spectrogram.inverse(self.estimate_spectra(mixture), mixture.shape[-1])
 
     def estimate_spectra(self, mixture: Tensor) -> Tensor:
         """(B, C, L) → the targets' spectrograms (B, S, C, F, T), which the training loss also compares."""
-        return self.separate_spectrum(self.spectrogram(mixture))
-
-    def separate_spectrum(self, spectrum: Tensor) -> Tensor:
-        """(B, C, F, T) → (B, S, C, F, T); a network of joint channels hears one channel as that many equal ones."""
-        joint = getattr(self.bandsplitrnn, "joint_channels", 1)
-        if spectrum.shape[1] == 1 < joint:
-            return self.bandsplitrnn(spectrum.expand(-1, joint, -1, -1)).mean(2, keepdim=True)
-        return self.bandsplitrnn(spectrum)
-
-
-def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
-    """Build the network that a model's ``hparams.yaml`` describes, with fresh weights.
-
-    Args:
-        hparams: ``targets`` (names), ``bands_hz`` (rows up_to, width) or ``bands_bins`` (each band's width),
-            ``featurizer`` (n_fft, hop_samples, sample_rate_hz) and ``model`` (arguments of :class:`BandSplitRNN`,
-            and ``band_edges``, which says how ``bands_hz`` become bins).
-
-    Raises:
-        UserError: a setting is missing, unknown or impossible.
-    """
-    try:
-        featurizer, model = dict(hparams["featurizer"]), dict(hparams["model"])
-        targets, sample_rate_hz = list(hparams["targets"]), int(featurizer.pop("sample_rate_hz"))
-        spectrogram = Spectrogram(**featurizer)
-        edges, widths = model.pop("band_edges", "nominal"), hparams.get("bands_bins")
-        if widths is None:
-            widths = band_widths_bins(hparams["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
-        if sum(widths) != spectrogram.bins:
-            raise ValueError(f"`bands_bins` add up to {sum(widths)} bins instead of {spectrogram.bins}")
-        bandsplitrnn = BandSplitRNN(widths, len(targets), **model)
-    except KeyError as error:
-        raise UserError(f"the model's settings lack {error}") from error
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # the last are torch's, of sizes
-        raise UserError(f"the model's settings describe no network: {error}") from error
-    return SeparationNetwork(targets, sample_rate_hz, spectrogram, bandsplitrnn)
+        return self.bandsplitrnn(self.spectrogram(mixture))

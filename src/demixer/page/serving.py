@@ -24,7 +24,10 @@ def serving(engine: Engine, host: str, port: int) -> Iterator[str]:
     sessions = Sessions(engine.limits)
     os.environ.update(OFFLINE, GRADIO_TEMP_DIR=str(sessions.uploads))
     try:
-        import gradio as gr  # only now, since it reads these
+        try:
+            import gradio as gr  # only now, since it reads these
+        except ModuleNotFoundError as error:
+            raise UserError("the page needs gradio: pip install 'music-demixer[app]'") from error
 
         from demixer.page import views
         from demixer.page.layout import Page

@@ -7,6 +7,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,12 +16,15 @@ from demixer.audio import resample_blocks
 from demixer.errors import UserError
 from demixer.model.pretrained import load_pretrained
 from demixer.separation.audio_params import AudioParams
+from demixer.separation.checks import check_rate, check_waveform
 from demixer.separation.cores import spread_over_cores
 from demixer.separation.devices import choose_device, choose_precision
 from demixer.separation.overlap_add import overlap_add
 from demixer.separation.streams import drop_first, in_step
 
 log = logging.getLogger(__name__)
+Waveform = Tensor | np.ndarray
+Progress = Callable[[float], object]
 _NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
@@ -95,28 +99,35 @@ class Separator:
         names = [self.targets[place] for place in places]
         return type(self)(network, names, self.sample_rate_hz, self.audio_params, self.device, self.precision)
 
-    def __call__(self, waveform: Tensor, sample_rate_hz: int | None = None) -> dict[str, Tensor]:
+    def __call__(
+        self, waveform: Waveform, sample_rate_hz: int | None = None, progress: Progress | None = None
+    ) -> dict[str, Waveform]:
         """Separate a waveform (C, L); stems have its length, level and sample rate.
 
         Args:
-            waveform: (C, L), C = 1 or 2.
+            waveform: (C, L) floating-point samples in ±1, C = 1 or 2, as a tensor or a numpy array.
             sample_rate_hz: of the waveform; None means the network's own.
+            progress: is told, again and again, the share that is done, from 0 to 1. What it raises ends the
+                separation and reaches the caller: so it is cancelled.
 
         Returns:
-            {target: (C, L)} on the CPU.
+            {target: (C, L)} in float32: arrays where the waveform is one, else tensors on the CPU.
 
         Raises:
-            ValueError: the waveform is not (C, L).
+            ValueError: the waveform or its rate cannot be separated; the message says why.
         """
-        if waveform.ndim != 2 or waveform.shape[0] not in (1, 2):
-            raise ValueError(f"`waveform` (of shape {tuple(waveform.shape)}) must be (C, L), channels first, C ≤ 2")
-        length, rate_hz = waveform.shape[-1], sample_rate_hz or self.sample_rate_hz
-        if length == 0:
-            return {target: waveform.clone() for target in self.targets}
-        own_rate = resample_blocks([waveform.float()], rate_hz, self.sample_rate_hz)
-        stems = resample_blocks(self.stream(own_rate), self.sample_rate_hz, rate_hz)
-        stems = torch.cat(list(stems), dim=-1)[..., :length]
-        return dict(zip(self.targets, stems, strict=True))
+        samples = check_waveform(waveform)
+        rate_hz = self.sample_rate_hz if sample_rate_hz is None else check_rate(sample_rate_hz)
+        channels, length = samples.shape
+        own_rate = resample_blocks([samples] if length else [], rate_hz, self.sample_rate_hz)
+        parts, done = [torch.zeros(len(self.targets), channels, 0)], 0
+        for part in resample_blocks(self.stream(own_rate), self.sample_rate_hz, rate_hz):
+            parts.append(part)
+            done += part.shape[-1]
+            if progress is not None:
+                progress(min(1.0, done / length))
+        stems = torch.cat(parts, dim=-1)[..., :length]
+        return dict(zip(self.targets, stems.numpy() if isinstance(waveform, np.ndarray) else stems, strict=True))
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Separate a stream at the network's own rate, holding no more of it than a batch of windows.

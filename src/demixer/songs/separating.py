@@ -12,6 +12,7 @@ from torch import Tensor
 
 from demixer.audio import AudioReader, open_audio, resample_blocks
 from demixer.errors import UserError
+from demixer.separation.checks import MAX_CHANNELS
 from demixer.separation.separator import Separator
 from demixer.separation.streams import in_step
 from demixer.songs.finding import Song
@@ -20,7 +21,6 @@ from demixer.songs.options import Options
 from demixer.temporary import hidden_folder
 
 BLOCK_SAMPLES = 1 << 18  # read at once: 6 s
-MAX_CHANNELS = 2
 
 Advance = Callable[[float], None]  # is told how many more seconds are done
 

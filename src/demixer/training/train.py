@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from demixer.errors import UserError
-from demixer.model.separation_network import build_network
+from demixer.model.building import build_network
 from demixer.separation.audio_params import AudioParams
 from demixer.separation.separator import Separator
 from demixer.training.config import build, build_all

@@ -1,8 +1,7 @@
 """github.com/amanteur/BandSplitRNN-PyTorch: a bare state dict (``vocals.pt``) with a ``hparams.yaml`` beside it.
 
-Both channels enter one band split, layer norms run over (values of a band, frames) and hold gains per frame, so that
-such a network works at exactly one number of frames. Its mask's last two linear layers follow each other without a
-nonlinearity between them; they become one, multiplied out in double precision.
+Its network is another one than the paper's (:mod:`demixer.model.layouts.fixed_window`). Its mask's last two linear
+layers follow each other without a nonlinearity between them; they become one, multiplied out in double precision.
 """
 
 import re
@@ -89,19 +88,14 @@ def _model(state: State, repeats: int, frames_last: bool) -> dict[str, Any]:
     frames, features = state["maskest.layernorms.0.weight"].shape
     hidden = state["bandsequence.bsrnn.0.0.rnn.weight_hh_l0"]
     return {
+        "architecture": "fixed_window",
+        "frames": frames,
+        "frames_last": frames_last,
         "features": features,
         "repeats": repeats,
         "rnn": rnn_kind(hidden),
         "rnn_factor": hidden.shape[1] // features,
-        "mask": {
-            "hidden_factor": state["maskest.mlp.0.mlp.0.weight"].shape[0] // features,
-            "hidden_layers": 1,
-            "frames_last": frames_last,
-        },
-        "norm_groups": "features",
-        "joint_channels": 2,
-        "fixed_frames": frames,
-        "standardised": True,
+        "mask": {"hidden_factor": state["maskest.mlp.0.mlp.0.weight"].shape[0] // features},
     }
 
 

@@ -1,5 +1,8 @@
 """This project's own files: bare ``.safetensors`` weights, or a Lightning checkpoint of a training run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from demixer.checkpoints.locating import HPARAMS_NAME
 from demixer.errors import UserError
 from demixer.model.layouts.saved import Checkpoint, SavedNetwork
@@ -7,6 +10,7 @@ from demixer.model.layouts.saved import Checkpoint, SavedNetwork
 NAME = "this project's runs and saved models"
 NETWORK_PREFIX = "network."  # of the Lightning module that holds it
 _MARK = "bandsplitrnn.split."
+_SWITCHES = {"norm_groups": "features", "joint_channels": 2, "standardised": True}  # of converted checkpoints, once
 
 
 def matches(checkpoint: Checkpoint) -> bool:
@@ -19,4 +23,16 @@ def read(checkpoint: Checkpoint) -> SavedNetwork:
     state = checkpoint.state_dict
     prefix = NETWORK_PREFIX if any(key.startswith(NETWORK_PREFIX) for key in state) else ""
     weights = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    return SavedNetwork(dict(checkpoint.hparams), weights)
+    return SavedNetwork(_upgraded(checkpoint.hparams), weights)
+
+
+def _upgraded(hparams: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in their present form: before there were architectures, ``fixed_window`` was switches of the one."""
+    model = hparams.get("model")
+    mask = model.get("mask") if isinstance(model, Mapping) else None
+    if not isinstance(mask, Mapping) or not _SWITCHES.items() <= model.items():
+        return dict(hparams)
+    renamed = {"frames": model.get("fixed_frames"), "frames_last": mask.get("frames_last", False)}
+    kept = {name: value for name, value in model.items() if name not in (*_SWITCHES, "fixed_frames")}
+    kept["mask"] = {name: value for name, value in mask.items() if name != "frames_last"}
+    return {**hparams, "model": {"architecture": "fixed_window", **renamed, **kept}}

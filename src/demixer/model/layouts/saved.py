@@ -34,7 +34,7 @@ class SavedNetwork:
     """A network in this project's own terms.
 
     Args:
-        hparams: what :func:`demixer.model.separation_network.build_network` takes, and ``audio_params``.
+        hparams: what :func:`demixer.model.building.build_network` takes, and ``audio_params``.
         weights: the state dict of the network that they describe.
     """
 

@@ -37,40 +37,23 @@ class AttentionConfig:
 
 
 class BandSequence(nn.Module):
-    """One module: a residual RNN along time, one across bands, then, where configured, TAC and attention.
+    """One module: along time, then across bands, then, where there are such, across channels and over the frames.
 
     Args:
-        features: N.
-        bands: K, which the attention's normalisation depends on.
-        rnn: "lstm" or "gru".
-        rnn_factor: hidden size of the RNN in each direction over N.
-        dropout: probability before each RNN's fully connected layer.
+        time: along the first axis of (T, K, M, N) → the same.
+        band: along the first axis of (K, T, M, N) → the same.
         tac: across the channels, or None.
         attention: over the frames, or None.
-        norm_groups: "one", or "features": each feature is normalised by itself before an RNN.
-        eps: of the normalisations.
 
     Shapes:
         (K, T, M, N) → (K, T, M, N), M = B · C with the channels of one item side by side.
     """
 
     def __init__(
-        self,
-        features: int,
-        bands: int,
-        rnn: str = "lstm",
-        rnn_factor: int = 2,
-        dropout: float = 0.0,
-        tac: TACConfig | None = None,
-        attention: AttentionConfig | None = None,
-        norm_groups: str = "one",
-        eps: float = EPS,
+        self, time: nn.Module, band: nn.Module, tac: nn.Module | None = None, attention: nn.Module | None = None
     ) -> None:
         super().__init__()
-        self.time = ResidualRNN(features, rnn_factor * features, rnn, dropout, norm_groups, eps)
-        self.band = ResidualRNN(features, rnn_factor * features, rnn, dropout, norm_groups, eps)
-        self.tac = TAC(features, tac) if tac else None
-        self.attention = FrameAttention(features, bands, attention, eps) if attention else None
+        self.time, self.band, self.tac, self.attention = time, band, tac, attention
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         x = self.time(x.transpose(0, 1)).transpose(0, 1)
@@ -83,33 +66,34 @@ class BandSequence(nn.Module):
 class ResidualRNN(nn.Module):
     """Group normalisation → bidirectional RNN along the first axis → fully connected layer → residual connection.
 
-    The statistics are those of each sequence: over its steps and features (the paper's group norm), or over its steps
-    alone with ``norm_groups="features"``.
+    Args:
+        features: N.
+        hidden: size of the RNN in each direction.
+        rnn: "lstm" or "gru".
+        dropout: probability before the fully connected layer.
+        eps: of the normalisation.
 
     Shapes:
         (steps, A, M, N) → (steps, A, M, N).
     """
 
-    def __init__(
-        self, features: int, hidden: int, rnn: str, dropout: float, norm_groups: str = "one", eps: float = EPS
-    ) -> None:
+    def __init__(self, features: int, hidden: int, rnn: str = "lstm", dropout: float = 0.0, eps: float = EPS) -> None:
         super().__init__()
-        statistics = {"one": (0, 3), "features": (0,)}
-        if norm_groups not in statistics:
-            raise ValueError(f"`norm_groups` (={norm_groups!r}) must be one of {sorted(statistics)}")
-        self.statistics_dims, self.eps = statistics[norm_groups], eps
         kinds = {"lstm": nn.LSTM, "gru": nn.GRU}
         if rnn not in kinds:
             raise ValueError(f"`rnn` (={rnn!r}) must be one of {sorted(kinds)}")
-        self.norm = nn.GroupNorm(1, features)
+        self.norm = nn.GroupNorm(1, features, eps)
         self.rnn = kinds[rnn](features, hidden, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(2 * hidden, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        normalised = group_norm(x, self.statistics_dims, self.norm.weight, self.norm.bias, self.eps)
-        hidden, _ = self.rnn(for_products(normalised).flatten(1, 2))
+        hidden, _ = self.rnn(for_products(self.normalise(x)).flatten(1, 2))
         return x + self.fc(self.dropout(hidden)).unflatten(1, x.shape[1:3])
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Each sequence (steps, N) over its steps and features."""
+        return group_norm(x, 0, self.norm.weight, self.norm.bias, self.norm.eps)
 
 
 class TAC(nn.Module):

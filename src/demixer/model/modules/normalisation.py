@@ -6,35 +6,31 @@ from torch import Tensor
 EPS = 1e-5
 
 
-def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Variance and mean over ``dims``, which stay as dimensions of size 1.
+def moments(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Variance and mean over ``dim`` and the features, the last dimension; both stay as dimensions of size 1.
 
-    Where ``dims`` include the last, sums and norms along it come first: those are vectorised, while ``var_mean`` over
-    several dimensions is not, and takes longer than the matrix products around it (100 times longer on a processor).
-    E[x²] − E[x]² loses no digits that matter, since the features' means are no larger than their spread.
+    Sums and norms along the features come first: those are vectorised, while ``var_mean`` over several dimensions is
+    not, and takes longer than the matrix products around it (100 times longer on a processor). E[x²] − E[x]² loses no
+    digits that matter, since the features' means are no larger than their spread.
     """
-    last = x.ndim - 1
-    if last not in dims:
-        return torch.var_mean(x, dims, correction=0, keepdim=True)
-    rest = [dim for dim in dims if dim != last]
-    mean = x.mean(-1, keepdim=True).mean(rest, keepdim=True)
-    power = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square().mean(rest, keepdim=True) / x.shape[-1]
+    mean = x.mean(-1, keepdim=True).mean(dim, keepdim=True)
+    power = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square().mean(dim, keepdim=True) / x.shape[-1]
     return (power - mean.square()).clamp_min(0), mean
 
 
-def standardise(x: Tensor, dims: tuple[int, ...], eps: float = EPS) -> Tensor:
-    """Zero mean and unit variance over ``dims``: group normalisation with one group, without its affine map."""
-    variance, mean = moments(x, dims)
+def standardise(x: Tensor, dim: int, eps: float = EPS) -> Tensor:
+    """Zero mean and unit variance over ``dim`` and the features: group normalisation without its affine map."""
+    variance, mean = moments(x, dim)
     scale = torch.rsqrt(variance + eps)
     return torch.addcmul(-mean * scale, x, scale)
 
 
-def group_norm(x: Tensor, dims: tuple[int, ...], weight: Tensor, bias: Tensor, eps: float = EPS) -> Tensor:
-    """Group normalisation: with one group where ``dims`` include the last (the features N), else with N groups.
+def group_norm(x: Tensor, dim: int, weight: Tensor, bias: Tensor, eps: float = EPS) -> Tensor:
+    """Group normalisation with one group: over ``dim`` and all features.
 
     Args:
         x: (…, N).
-        dims: the dimensions whose mean and variance are taken.
+        dim: the dimension whose mean and variance are taken together with the features'.
         weight: gain per feature (N,).
         bias: offset per feature (N,).
         eps: what keeps silence from being divided by zero.
@@ -42,7 +38,7 @@ def group_norm(x: Tensor, dims: tuple[int, ...], weight: Tensor, bias: Tensor, e
     Returns:
         Of the shape of ``x``. The affine map is folded into the statistics, so that ``x`` is passed over once.
     """
-    variance, mean = moments(x, dims)
+    variance, mean = moments(x, dim)
     scale = torch.rsqrt(variance + eps) * weight
     return torch.addcmul(bias - mean * scale, x, scale)
 

@@ -1,0 +1,72 @@
+"""Models that were written before there was a package: they go on loading, and their stems stay what they were."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from demixer.checkpoints.hparams import read_hparams
+from demixer.errors import UserError
+from demixer.model.building import build_network
+from demixer.model.converting import convert
+from demixer.separation.separator import Separator
+
+OLD_DIR = Path(__file__).parent / "before_the_package"
+CONVERTED = ["converted_amanteur", "converted_crlandsc"]
+SWITCHES = {"norm_groups", "joint_channels", "fixed_frames", "standardised"}
+
+
+def bass(model: Path) -> torch.Tensor:
+    separator = Separator.from_pretrained(model, device="cpu", precision="fp32")
+    assert separator.targets == ("bass",)
+    return separator(torch.randn(2, 1000, generator=torch.Generator().manual_seed(0)) * 0.1)["bass"]
+
+
+@pytest.mark.parametrize("name", ["run", *CONVERTED])
+def test_old_models_give_the_stems_that_they_gave(name: str) -> None:
+    expected = torch.from_numpy(np.load(OLD_DIR / name / "expected.npy"))
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(bass(OLD_DIR / name), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_what_is_converted_again_has_the_present_settings(tmp_path: Path, name: str) -> None:
+    convert(OLD_DIR / name, tmp_path / "new")
+    model = read_hparams(tmp_path / "new")["model"]
+    assert (model["architecture"], model["frames"]) == ("fixed_window", 9)
+    assert model["frames_last"] == (name == "converted_crlandsc")
+    assert not model.keys() & SWITCHES
+    assert torch.equal(bass(tmp_path / "new"), bass(OLD_DIR / name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "conformer"}, r"`model\.architecture` \(='conformer'\) must be one of bandsplitrnn, fixed_w"),
+        ({"architecture": ["bandsplitrnn"]}, r"`model\.architecture` \(=\['bandsplitrnn'\]\) must be one of"),
+        ({"architecture": None}, r"`model\.architecture` \(=None\) must be one of"),
+        ({"frames": 9}, "unexpected keyword argument 'frames'"),
+        ({"norm_groups": "features"}, "unexpected keyword argument 'norm_groups'"),  # one switch makes no known network
+        ({"architecture": "fixed_window"}, "missing 1 required positional argument: 'frames'"),
+    ],
+)
+def test_settings_of_no_network_are_refused_in_a_line(tmp_path: Path, changes: dict, message: str) -> None:
+    hparams = read_hparams(OLD_DIR / "run")
+    hparams["model"] = {"features": 4, "repeats": 1} | changes
+    with pytest.raises(UserError, match=message) as refusal:
+        build_network(hparams)
+    assert "\n" not in str(refusal.value)
+    (tmp_path / "hparams.yaml").write_text(yaml.safe_dump(hparams))
+    weights = (OLD_DIR / CONVERTED[0] / "weights.safetensors").read_bytes()
+    (tmp_path / "weights.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match=message):
+        Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
+
+
+def test_the_papers_network_is_what_no_architecture_means() -> None:
+    hparams = read_hparams(OLD_DIR / "run")
+    named = {**hparams, "model": {**hparams["model"], "architecture": "bandsplitrnn"}}
+    keys, same = (build_network(settings).state_dict().keys() for settings in (hparams, named))
+    assert keys == same
