@@ -11,8 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from demixer.evaluation.comparison import Paired
 from demixer.evaluation.gallery import HIGHEST_HZ, LOWEST_HZ, Excerpt, Gallery, mp3_uri, peak_db, spectrogram_uri
 from demixer.evaluation.metrics import finite_mean
-from demixer.evaluation.results import Evaluation, Score, counted, decibels, summarise
+from demixer.evaluation.results import Evaluation, Score, summarise
 from demixer.evaluation.strip_plot import Strip, plot
+from demixer.evaluation.wording import counted, decibels
 from demixer.temporary import atomic_path
 
 COLOURS = ("#e4572e", "#1f9e89", "#5b6ee1", "#c58a00", "#b04fc4", "#7a8794")
