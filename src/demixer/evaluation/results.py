@@ -66,7 +66,8 @@ class Evaluation:
 def summarise(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     """Per target: the mean uSDR and the median cSDR over songs, and how many songs had one; then their mean.
 
-    Of further metrics, museval's are medians, too, and others means. A song without a cSDR (no second in which everything sounds) is left out of the median and of ``songs_csdr``.
+    Of further metrics, museval's are medians, too, and others means. A song without a cSDR (no second in which
+    everything sounds) is left out of the median and of ``songs_csdr``.
     """
     metrics, summary = evaluation.metrics, {}
     for target in evaluation.targets:
