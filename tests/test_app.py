@@ -1,9 +1,12 @@
 """The page's sessions, limits, turns and jobs, without a browser (that is test_app_browser.py)."""
 
+import json
 import os
+import re
 import threading
 import time
 import zipfile
+from html import unescape
 
 import pytest
 import torch
@@ -11,11 +14,13 @@ from PIL import Image
 
 from demixer.commands import app
 from demixer.errors import UserError
+from demixer.figures.palette import COLORS
+from demixer.figures.spectrogram import height
 from demixer.page import views
-from demixer.page.jobs import Engine, Order
+from demixer.page.jobs import Engine, Order, Stems
 from demixer.page.limits import Limits
 from demixer.page.models import Models
-from demixer.page.pictures import COLUMNS, ROWS, draw_spectrogram
+from demixer.page.pictures import COLUMNS, draw_spectrogram
 from demixer.page.sessions import Sessions
 from demixer.page.turns import Turns
 from demixer.separation.separator import Separator
@@ -283,20 +288,33 @@ def test_names_cannot_smuggle_in_html(sessions):
     assert "<img" not in views.error_line(f"`{name}`: no")
 
 
+def test_each_stem_has_a_colour_of_its_own(tmp_path):
+    """The code and looks of the page name none by themselves."""
+    names = ["vocals", "guitar", "strings", "wind", "no_vocals"]
+    paths = {name: tmp_path / name for name in names}
+    (data,) = re.findall('data-mix="(.*?)"', views.mixer(Stems("song", paths, paths, tmp_path / "all.zip", [])))
+    shades = [stem["color"] for stem in json.loads(unescape(data))["stems"]]
+    assert shades[:2] == [COLORS["vocals"], COLORS["guitar"]]
+    assert shades[4] == COLORS["mixture"]
+    assert len(set(shades)) == 5
+    files = "".join(file.read_text(encoding="utf-8") for file in views.STATIC_DIR.iterdir()).upper()
+    assert [shade for shade in COLORS.values() if shade in files] == []
+    assert f"--press: {COLORS['vocals']};" in views.head()
+
+
 def test_a_tone_has_its_place_in_the_spectrogram(tmp_path):
     """Also where a block of the file is shorter than a window: nothing of the tone leaks beyond its rows."""
     seconds = torch.arange(20 * 44100, dtype=torch.float64) / 44100
     tone = (0.5 * torch.sin(2 * torch.pi * 3000 * seconds) * (seconds > 10)).float()
     draw_spectrogram(write_song(tmp_path / "tone.wav", tone.expand(2, -1)), tmp_path / "tone.png")
     with Image.open(tmp_path / "tone.png") as picture:
-        width, height = picture.size
-        brightness = torch.tensor(list(picture.convert("L").tobytes())).view(height, width).float()
+        width, count = picture.size
+        brightness = torch.tensor(list(picture.convert("L").tobytes())).view(count, width).float().flip(0)
     assert 0.99 * COLUMNS < width <= COLUMNS
     assert brightness[:, : width // 2 - 5].max() < 5
     rows = brightness[:, width // 2 + 5 :]
-    height_hz = 700 * ((1 + 22050 / 700) ** (1 - (rows.mean(dim=1).argmax().item() + 0.5) / ROWS) - 1)
-    assert height_hz == pytest.approx(3000, rel=0.05)
-    assert (rows[:, :-5].amax(dim=1) > 5).sum() <= 8
+    assert (rows.mean(dim=1).argmax().item() + 0.5) / count == pytest.approx(height(3000, 44100), abs=1 / count)
+    assert (rows[:, :-5].amax(dim=1) > 5).sum() <= 12
 
 
 def test_a_song_shorter_than_the_picture_is_drawn(tmp_path):

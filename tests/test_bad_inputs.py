@@ -288,9 +288,12 @@ def typed(value):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["-o", "out"], "the following arguments are required: -i/--in-path"),
+        (["-o", "out"], "name a song or a folder: SONG, or -i SONG"),
         (["-i", "-song.wav", "-o", "out"], "argument -i/--in-path: expected at least one argument"),
-        (["-i", "x", "-o", "out", "--format", "wma"], "argument --format: invalid choice: 'wma'"),
+        (
+            ["-i", "x", "-o", "out", "--format", "wma"],
+            "`format` (='wma') must be one of wav16, wav24, wav32f, flac, mp3, ogg",
+        ),
         (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
         (["-i", "", "-o", "out"], "argument -i/--in-path: the name is empty"),
         (["-i", "x", "-o", "out", "--two-stems", "vocals", "-t", "bass"], "`--two-stems` names the stem to write"),

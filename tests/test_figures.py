@@ -1,20 +1,28 @@
 """The pictures tell the truth: tones stand where they sound, levels are levels, bands tile, names do not overlap."""
 
+import io
 import struct
+import subprocess
+import sys
 from itertools import combinations, pairwise
 
+import matplotlib
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import make_images
 from demixer.figures import dataset
 from demixer.figures.architecture import architecture
 from demixer.figures.bands import band_edges_hz
 from demixer.figures.methods import place_labels, read_methods
-from demixer.figures.sound import mel_rows, spectrogram_db, spectrograms, spectrum_db, spectrums, waveforms
-from demixer.figures.style import COLORS, new_figure, save
-from demixer.paths import CONF_DIR, PROJECT_DIR
+from demixer.figures.palette import COLORS, FURTHER, color, colors
+from demixer.figures.sound import spectrograms, spectrum_db, spectrums, waveforms
+from demixer.figures.spectrogram import height, mel_rows, paint, relative_db, spectrogram_power
+from demixer.figures.style import new_figure, save
+from demixer.paths import CONF_DIR, PROJECT_DIR, SRC_DIR
 from demixer.sources import SOURCES
 from example.compose import SAMPLE_RATE_HZ
 
@@ -24,8 +32,8 @@ BAND_COUNTS = {"vocals": 41, "drums": 55, "bass": 30, "other": 41, "all": 57}
 
 
 def tone(frequency_hz, seconds=1.0, amplitude=1.0):
-    time = torch.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    return amplitude * torch.sin(2 * torch.pi * frequency_hz * time).expand(2, -1)
+    time = torch.arange(round(seconds * SAMPLE_RATE_HZ), dtype=torch.float64) / SAMPLE_RATE_HZ
+    return amplitude * torch.sin(2 * torch.pi * frequency_hz * time).float().expand(2, -1)
 
 
 def bands_hz(target):
@@ -53,23 +61,61 @@ def test_spectrum_of_something_shorter_than_its_window():
 
 
 def test_spectrogram_has_0_db_at_the_loudest_spot_and_a_floor():
-    level_db = spectrogram_db(torch.cat([tone(1000, 0.5), tone(1000, 0.5, 0.1), torch.zeros(2, 22_050)], dim=1))
+    sound = torch.cat([tone(1000, 0.5), tone(1000, 0.5, 0.1), torch.zeros(2, 22_050)], dim=1)
+    level_db = relative_db(spectrogram_power(sound))
     assert level_db.shape[0] == 1025
     assert level_db.max() == 0
     assert level_db.min() == -80
     row = level_db[:, 20].argmax()
     assert row.item() == pytest.approx(1000 / (SAMPLE_RATE_HZ / 2048), abs=0.5)
     assert level_db[row, 64].item() == pytest.approx(-20, abs=0.1)
-    assert torch.all(spectrogram_db(torch.zeros(2, 9000)) == -80)
+    assert torch.all(relative_db(spectrogram_power(torch.zeros(2, 9000))) == -80)
 
 
-def test_mel_rows_keep_the_loudest_and_its_place():
-    level_db = spectrogram_db(tone(1000)).numpy()
-    rows = mel_rows(level_db, SAMPLE_RATE_HZ, 300)
-    assert rows.shape == (300, level_db.shape[1])
-    assert rows.max() == 0
-    expected = torch.log1p(torch.tensor(1000 / 700)) / torch.log1p(torch.tensor(22_050 / 700)) * 300
-    assert rows[:, 40].argmax() == pytest.approx(expected.item(), abs=2)
+def test_rows_are_even_steps_of_mel_and_keep_the_loudest():
+    """O'Shaughnessy: 2595 · log10(1 + f / 700)."""
+    frequency_hz = np.linspace(0, 22_050, 1025)[:, None]
+    rows_hz = mel_rows(frequency_hz, SAMPLE_RATE_HZ, 300)[:, 0]
+    mel = 2595 * np.log10(1 + rows_hz / 700)
+    nearest_bin, row = 22_050 / 1024 / 2, 3923.3 / 300
+    upper_edges = (np.arange(300) + 1) * row
+    assert np.all(mel <= upper_edges + 2595 * np.log10(1 + nearest_bin / 700))
+    assert np.all(np.diff(rows_hz) >= 0)
+    assert rows_hz[-1] == 22_050
+    assert height(1000, SAMPLE_RATE_HZ) == pytest.approx(1000 / 3923.3, abs=1e-3)  # 1000 Hz are 1000 mel
+
+
+def painted(sound, **options):
+    """The picture as colours (rows, columns, RGB), the lowest row first."""
+    with Image.open(io.BytesIO(paint(spectrogram_power(sound), SAMPLE_RATE_HZ, **options))) as picture:
+        return np.asarray(picture.convert("RGB"))[::-1].astype(int)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+@pytest.mark.parametrize("frequency_hz", [65, 440, 1000, 5000, 15_000])
+def test_a_tone_is_brightest_where_the_axis_says(frequency_hz, kind):
+    picture = painted(tone(frequency_hz), kind=kind)
+    assert picture.shape == (192, 87, 3)
+    brightness = picture[:, 5:-5].mean((1, 2))
+    (brightest,) = np.nonzero(brightness == brightness.max())
+    half_a_bin = 192 * (height(frequency_hz + 11, SAMPLE_RATE_HZ) - height(frequency_hz, SAMPLE_RATE_HZ))
+    expected = 192 * height(frequency_hz, SAMPLE_RATE_HZ)
+    assert brightest.mean() + 0.5 == pytest.approx(expected, abs=0.5 + half_a_bin)
+    far = abs(np.arange(192) - expected) > 20
+    assert brightness[far].max() < 5
+
+
+def test_brightness_is_level():
+    """From black at −80 dB to the brightest at 0 dB; a common reference makes pictures comparable."""
+    shades = matplotlib.colormaps["magma"]
+    loud, soft = tone(1000), tone(1000, amplitude=0.1)
+    loudest = spectrogram_power(loud).max()
+    pictures = painted(loud), painted(soft), painted(soft, loudest=loudest)
+    for picture, level_db in zip(pictures, (0, 0, -20), strict=True):
+        row = picture[:, 40].sum(-1).argmax()
+        assert picture[row, 40] == pytest.approx(255 * np.array(shades(1 + level_db / 80)[:3]), abs=3)
+    for options in ({}, {"loudest": loudest}, {"loudest": torch.tensor(0.0)}):
+        assert painted(torch.zeros(2, 9000), **options).max() < 5
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -199,4 +245,47 @@ def test_silence_can_be_drawn():
 
 
 def test_each_source_has_a_colour_of_its_own():
-    assert len(set(COLORS.values())) == 5
+    assert color("all") == COLORS["mixture"]
+    names = [*COLORS, *"abcdef", "no_bass"]
+    shades = colors(names)
+    assert [shades[name] for name in COLORS] == list(COLORS.values())
+    assert len({shades[name] for name in names if name != "no_bass"}) == len(COLORS) + len(FURTHER) == 13
+    assert shades["no_bass"] == COLORS["mixture"]
+
+
+# What is left of a colour without one kind of cone, in linear RGB (Machado, Oliveira and Fernandes, 2009)
+EYES = {
+    "most": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+def lab(shade, eyes):
+    """CIE 1976 L*a*b* of a colour as these eyes see it."""
+    rgb = np.array(matplotlib.colors.to_rgb(shade))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    share = to_xyz @ np.clip(eyes @ linear, 0, 1) / to_xyz.sum(1)
+    x, y, z = np.where(share > 0.008856, np.cbrt(share), 7.787 * share + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eyes", EYES)
+def test_colours_stay_apart_in_colour_blind_eyes(eyes):
+    """2.3 is a difference that is just noticed."""
+    seen = [lab(shade, np.array(EYES[eyes])) for shade in (*COLORS.values(), *FURTHER)]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 15
+
+
+def test_the_palette_does_not_wait_for_matplotlib():
+    code = "import sys, demixer.figures.palette, demixer.figures.numbers; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=SRC_DIR, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_spectrogram_s_axis_ends_where_its_sound_does():
+    axis = spectrograms({"bass": tone(1000)}, 8000).axes[0]
+    assert axis.get_ylim() == (0, 1)
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["0", "500", "1k", "2k", "4k"]

@@ -13,10 +13,11 @@ from PIL import Image
 
 from demixer.errors import UserError
 from demixer.evaluation.comparison import compare, sign_test
-from demixer.evaluation.gallery import Gallery, loudest_part, mp3_uri, peak_db, spectrogram_uri
+from demixer.evaluation.gallery import Gallery, loudest_part, mp3_uri
 from demixer.evaluation.report import render, write_report
 from demixer.evaluation.results import Evaluation, Score
 from demixer.evaluation.strip_plot import Strip, plot, unpile
+from demixer.figures.palette import COLORS
 
 VOID = {"meta", "img", "br", "link", "input"}
 SVG_LEAVES = {"line", "circle", "path"}
@@ -61,7 +62,8 @@ def evaluation(name, usdrs, targets=("vocals", "bass")):
 
 
 def tone(hz, seconds, level=0.5):
-    return level * torch.sin(2 * math.pi * hz * torch.arange(round(seconds * RATE_HZ)) / RATE_HZ).expand(2, -1)
+    time = torch.arange(round(seconds * RATE_HZ), dtype=torch.float64) / RATE_HZ
+    return level * torch.sin(2 * math.pi * hz * time).float().expand(2, -1)
 
 
 def content(uri, kind):
@@ -194,17 +196,52 @@ def test_the_player_s_sound_is_the_excerpt(rate_hz):
     assert samples[5_000:-5_000].std() == pytest.approx(0.25 / math.sqrt(2), rel=0.02)
 
 
-def test_a_tone_is_a_line_at_its_pitch_in_the_picture():
-    sound = tone(1000, 1)
-    picture = Image.open(content(spectrogram_uri(sound, RATE_HZ, peak_db(sound)), "image/webp")).convert("L")
-    rows = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(picture.height, -1).float().mean(1)
-    expected = 1 - math.log(1000 / 40) / math.log(16_000 / 40)
-    assert rows.argmax().item() / picture.height == pytest.approx(expected, abs=0.01)
-    assert rows.max() > 200
-    assert rows[:40].max() < 20
+def rows_of(page):
+    """The brightness 0…255 of each row, the lowest first, of each picture of a page."""
+    pictures = [Image.open(content(a["src"], "image/webp")).convert("L") for a in page.all("img")]
+    return [torch.tensor(list(p.tobytes())).view(p.height, p.width).float().mean(1).flip(0) for p in pictures]
 
 
-def test_silence_has_a_picture_and_a_sound():
-    silence = torch.zeros(2, 100)
-    assert content(spectrogram_uri(silence, RATE_HZ, peak_db(silence)), "image/webp").read()
-    assert content(mp3_uri(silence, RATE_HZ), "audio/mpeg").read()
+def page_of(rate_hz=RATE_HZ, **waveforms):
+    gallery = Gallery()
+    gallery.offer("A", "bass", 1.0, rate_hz, waveforms)
+    return Page(render(evaluation("mine", (1.0,), ("bass",)), gallery))
+
+
+@pytest.mark.parametrize(("rate_hz", "marked"), [(RATE_HZ, ["500 Hz", "2 kHz", "8 kHz"]), (8000, ["500 Hz", "2 kHz"])])
+def test_a_tone_is_a_line_at_its_mark_in_the_picture(rate_hz, marked):
+    """The tones are those of the marks, whatever the sample rate: a tone of f Hz sounds at f · rate / 44.1 kHz."""
+    sounds = {name: tone(hz * RATE_HZ / rate_hz, 1) for name, hz in (("mixture", 500), ("truth", 2000))}
+    page = page_of(rate_hz, **sounds, estimate=torch.zeros(2, RATE_HZ))
+    marks = [float(a["style"].removeprefix("bottom: ").rstrip("%")) for a in page.all("span") if "bottom" in str(a)]
+    assert [text for text in page.texts if text in ("500 Hz", "2 kHz", "8 kHz")] == marked * 3
+    low, high, silent = rows_of(page)
+    for rows, mark in zip((low, high), marks, strict=False):
+        assert 100 * (rows.argmax().item() + 0.5) / len(rows) == pytest.approx(mark, abs=0.8)
+        assert rows.max() > 190
+        assert rows[-40:].max() < 20
+    assert silent.max() < 5
+
+
+def test_pictures_of_a_song_are_on_one_scale():
+    loud, soft, faint = rows_of(page_of(mixture=tone(1000, 1), truth=tone(1000, 1, 0.05), estimate=tone(1000, 1, 4e-5)))
+    assert loud.max() > soft.max() + 30 > 60
+    assert faint.max() < 5  # 82 dB below the mixture
+
+
+def test_silence_has_pictures_and_sounds():
+    page = page_of(**dict.fromkeys(("mixture", "truth", "estimate"), torch.zeros(2, 3000)))
+    assert all(rows.max() < 5 for rows in rows_of(page))
+    assert all(content(a["src"], "audio/mpeg").read() for a in page.all("audio"))
+
+
+def test_each_target_has_its_colour_all_over_the_page(gallery):
+    targets = ("bass", "strings", "vocals", "guitar", "wind")
+    page = Page(render(evaluation("mine", (3.0, 9.0, 1.0), targets), gallery))
+    tiles, plots, groups = (
+        [a["style"].removeprefix("--c: ") for a in page.all(tag) if "--c: #" in a.get("style", "")]
+        for tag in ("li", "g", "th")
+    )
+    assert tiles == groups == plots[:5] == plots[5:]
+    assert len(set(tiles)) == 5
+    assert [tiles[i] for i in (0, 2, 3)] == [COLORS[targets[i]] for i in (0, 2, 3)]

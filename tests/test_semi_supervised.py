@@ -10,7 +10,7 @@ import soundfile
 import torch
 from song_files import music, noise, snr_db, write_song
 from test_audio import encode
-from test_train import TINY
+from test_train import TINY, scalars
 from tiny_runs import composed, tiny_run
 from torch import Tensor
 
@@ -23,8 +23,9 @@ from demixer.data.semi_supervised import SemiSupervisedDataModule, swap
 from demixer.data.unlabelled import PlainSongs, find_plain_songs
 from demixer.errors import UserError
 from demixer.separation.separator import Separator
+from demixer.training.config import build_all
 from demixer.training.initial_weights import adopt_settings
-from demixer.training.teacher import pseudo_labels
+from demixer.training.teacher import Teacher, build_data, pseudo_labels
 
 
 def fraction(db: float) -> float:
@@ -194,9 +195,9 @@ def plain_songs(comb_musdb: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 class TestMixing:
     def batch(self, comb_musdb: Path, plain_songs: Path, batches: int = 1, **options: object) -> list[dict]:
         defaults = {"targets": ["bass"], "sad": False, "crop_seconds": 0.1, "batch_size": 2, "num_workers": 0}
+        defaults["label"] = lambda mixture: (mixture[:, None] * 0.25, mixture * 0.75)
         module = SemiSupervisedDataModule([plain_songs], roots=[comb_musdb], **{**defaults, **options})
         module.setup("fit")
-        module.label = lambda mixture: (mixture[:, None] * 0.25, mixture * 0.75)
         loader = iter(module.train_dataloader())
         return [module.on_after_batch_transfer(next(loader), 0) for _ in range(batches)]
 
@@ -247,9 +248,8 @@ class TestMixing:
 
     def test_without_a_teacher_one_line_says_what_is_missing(self, comb_musdb, plain_songs):
         module = SemiSupervisedDataModule([plain_songs], roots=[comb_musdb], targets=["bass"], sad=False, num_workers=0)
-        module.setup("fit")
-        with pytest.raises(UserError, match="callbacks=semi_supervised"):
-            module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
+        with pytest.raises(UserError, match="set callbacks=semi_supervised"):
+            module.setup("fit")
 
 
 SINGLE = ["target=bass", "model.features=8", "data.samples_per_epoch=16", "data.batch_size=2", "optimizer.lr=1e-2"]
@@ -287,7 +287,8 @@ def test_the_student_replaces_the_teacher_and_separates(
     assert f"usdr={first:.3f}" in best_checkpoint(teacher).name  # the student began as the teacher, to the last digit
     assert "replaces the teacher: " in log
     best = torch.load(best_checkpoint(run), weights_only=True)
-    state = next(state for name, state in best["callbacks"].items() if name.startswith("Teacher"))
+    state = best["callbacks"]["Teacher"]
+    assert state.keys() == {"usdr", "weights"}  # what runs of other versions go on with
     assert f"usdr={state['usdr']:.3f}" in best_checkpoint(run).name
     assert state["usdr"] > first
     assert state["weights"].keys() == {name.removeprefix("network.") for name in best["state_dict"]}
@@ -305,9 +306,71 @@ def test_a_run_that_goes_on_keeps_the_teacher_and_needs_no_file_of_it(
     one, two = (torch.load(run / "weights/last.ckpt", weights_only=True) for run in (whole, halved))
     for name, value in one["current_model_state"].items():
         assert value.equal(two["current_model_state"][name])
-    states = [next(s for key, s in ckpt["callbacks"].items() if key.startswith("Teacher")) for ckpt in (one, two)]
+    states = [ckpt["callbacks"]["Teacher"] for ckpt in (one, two)]
     assert states[0]["usdr"] == states[1]["usdr"]
     assert all(value.equal(states[1]["weights"][name]) for name, value in states[0]["weights"].items())
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_student_average_and_teacher_begin_alike_in_any_order_of_the_callbacks(
+    teacher: Path,
+    finetune: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    order: int,
+) -> None:
+    caplog.set_level("INFO", "demixer.training.teacher")
+    monkeypatch.setattr("demixer.training.train.build_all", lambda cfg: build_all(cfg)[::order])
+    short = ["data.samples_per_epoch=2", "trainer.max_epochs=1", "optimizer.lr=0"]  # it learns nothing
+    tiny_run(tmp_path, *finetune, f"teacher={teacher}", *short)
+    last = torch.load(tmp_path / "weights" / "last.ckpt", weights_only=True)
+    expected = torch.load(best_checkpoint(teacher), weights_only=True)["state_dict"]
+    for name, value in expected.items():
+        assert value.equal(last["state_dict"][name])
+        assert value.equal(last["current_model_state"][name])
+        assert value.equal(last["callbacks"]["Teacher"]["weights"][name.removeprefix("network.")])
+    first = caplog.text.partition("the teacher validates with ")[2].split()[0]  # the average's, before any step
+    assert f"usdr={first}." in best_checkpoint(teacher).name
+    assert "replaces" not in caplog.text
+
+
+def test_the_order_of_the_callbacks_changes_nothing(
+    teacher: Path, finetune: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, weights = [], []
+    for order in (1, -1):
+        monkeypatch.setattr("demixer.training.train.build_all", lambda cfg, order=order: build_all(cfg)[::order])
+        run = tmp_path / str(order)
+        metrics.append(tiny_run(run, *finetune, f"teacher={teacher}", "trainer.max_epochs=2")["val/usdr"])
+        last = torch.load(run / "weights" / "last.ckpt", weights_only=True)
+        weights.append({**last["state_dict"], **last["callbacks"]["Teacher"]["weights"]})
+    assert metrics[0] == metrics[1]
+    assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
+
+
+def test_two_processes_teach_as_one_does(
+    teacher: Path, finetune: list[str], tmp_path: Path, run_script: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    common = [*finetune, f"teacher={teacher}", "data.samples_per_epoch=8", "trainer.max_epochs=1", "optimizer.lr=1e-3"]
+    tiny_run(tmp_path / "one", *common)
+    ddp = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=1"]
+    done = run_script("train", *TINY, *common, *ddp, f"hydra.run.dir={tmp_path / 'two'}")
+    assert done.returncode == 0, done.stderr
+    assert "replaces the teacher: " in (tmp_path / "two" / "train.log").read_text()
+    loss_one, loss_two = (scalars(tmp_path / name, "train/loss") for name in ("one", "two"))
+    assert len(loss_one) == 4
+    assert loss_two == pytest.approx(loss_one, abs=5e-5)
+    one, two = (torch.load(tmp_path / name / "weights" / "last.ckpt", weights_only=True) for name in ("one", "two"))
+    assert two["callbacks"]["Teacher"]["usdr"] == pytest.approx(one["callbacks"]["Teacher"]["usdr"], abs=0.01)
+
+
+def test_the_data_module_is_built_with_the_teacher_that_learns(plain_songs: Path, tmp_path: Path) -> None:
+    songs = ["data.roots=[/nowhere]", f"data.unlabelled=[{plain_songs}]"]
+    cfg = composed(tmp_path, "experiment=semi_supervised", "teacher=/nowhere", *songs)
+    callbacks = build_all(cfg.callbacks)
+    (teacher,) = (one for one in callbacks if isinstance(one, Teacher))
+    assert build_data(cfg, callbacks).label.__self__ is teacher  # no copy of it
 
 
 def test_a_network_of_all_targets_is_taught_too(comb_musdb: Path, plain_songs: Path, tmp_path: Path) -> None:
@@ -334,6 +397,8 @@ class TestMistakes:
             (["target=drums"], "estimates bass, but `target` is drums: give target=bass"),
             (["data.unlabelled=[null]"], r"no songs without stems: set `data.unlabelled=\[FOLDER\]`"),
             (["data=musdb18hq"], "set data=semi_supervised"),
+            (["callbacks=default"], "nobody labels the songs without stems: set callbacks=semi_supervised"),
+            (["callbacks.teacher=null"], "nobody labels the songs without stems: set callbacks=semi_supervised"),
         ],
     )
     def test_each_is_named(self, teacher, finetune, tmp_path, overrides, message):
@@ -341,6 +406,11 @@ class TestMistakes:
             finetune = [one for one in finetune if not one.startswith("data.unlabelled")]
         with pytest.raises(UserError, match=message):
             tiny_run(tmp_path / "run", *finetune, f"teacher={teacher}", *overrides)
+
+    def test_a_teacher_with_random_weights_is_none(self, finetune, tmp_path):
+        groups = ["callbacks=semi_supervised", "data=semi_supervised"]
+        with pytest.raises(UserError, match=r"`teacher` is missing: set experiment=semi_supervised teacher=RUN_DIR"):
+            tiny_run(tmp_path / "run", *groups, *finetune[1:])
 
     def test_a_teacher_of_several_targets_is_asked_for_by_all_of_them(self, tmp_path):
         write_hparams(tmp_path, {"targets": ["vocals", "bass"]})

@@ -46,3 +46,9 @@ def test_memory_is_frame_major() -> None:
 def test_a_hop_that_leaves_gaps_is_refused(hop: int) -> None:
     with pytest.raises(ValueError, match=f"hop_samples.*{hop}"):
         Spectrogram(2048, hop)
+
+
+@pytest.mark.parametrize("n_fft", [0, 1, -2048, 1 << 21])
+def test_a_transform_of_no_length_or_of_minutes_is_refused(n_fft):
+    with pytest.raises(ValueError, match=r"`n_fft` \(=-?\d+\) must lie in 2 … 1048576"):
+        Spectrogram(n_fft, 1)

@@ -31,25 +31,31 @@ class SemiSupervisedDataModule(MusicDataModule):
     Args:
         unlabelled: Folders of songs without stems, see :func:`demixer.data.unlabelled.find_plain_songs`.
         swap_probability: How often a part changes places with the partner's.
+        label: The teacher: mixtures (B, C, L) → targets (B, S, C, L) and residual (B, C, L).
         **options: See :class:`MusicDataModule`.
-
-    Attributes:
-        label: Mixtures (B, C, L) → (targets (B, S, C, L), residual (B, C, L)); the teacher puts itself here.
     """
 
-    def __init__(self, unlabelled: Sequence[Path | str | None], swap_probability: float = 0.5, **options: Any) -> None:
+    def __init__(
+        self,
+        unlabelled: Sequence[Path | str | None],
+        swap_probability: float = 0.5,
+        label: Label | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         if not 0 <= swap_probability <= 1:
             raise UserError(f"`swap_probability` (={swap_probability}) must be in 0…1")
-        self.unlabelled, self.swap_probability = unlabelled, swap_probability
-        self.label: Label | None = None
+        self.unlabelled, self.swap_probability, self.label = unlabelled, swap_probability, label
 
     def setup(self, stage: str | None = None) -> None:
         """Check both kinds of songs.
 
         Raises:
-            UserError: as :meth:`MusicDataModule.setup`, or no unlabelled songs are given, or some are bad.
+            UserError: as :meth:`MusicDataModule.setup`, or no unlabelled songs are given, or some are bad, or nobody
+                labels them.
         """
+        if self.label is None:
+            raise UserError("nobody labels the songs without stems: set callbacks=semi_supervised")
         if not self.unlabelled or None in self.unlabelled:
             raise UserError("no songs without stems: set `data.unlabelled=[FOLDER]`, or the variable UNLABELLED_DIR")
         super().setup(stage)
@@ -63,8 +69,6 @@ class SemiSupervisedDataModule(MusicDataModule):
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
         if mixtures is None:
             return batch
-        if self.label is None:
-            raise UserError("nobody labels the unlabelled songs: the data module needs callbacks=semi_supervised")
         pseudo = self.augmentations.mix_batch(_parts(*self.label(mixtures)), self._generators(batch, "mix/unlabelled"))
         true = _parts(batch["targets"], batch["mixture"] - batch["targets"].sum(1))
         draws = [happens(self.swap_probability, true.shape[1], g) for g in self._generators(batch, "swap")]

@@ -9,14 +9,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from demixer.evaluation.comparison import Paired
-from demixer.evaluation.gallery import HIGHEST_HZ, LOWEST_HZ, Excerpt, Gallery, mp3_uri, peak_db, spectrogram_uri
+from demixer.evaluation.gallery import Excerpt, Gallery, data_uri, mp3_uri
 from demixer.evaluation.metrics import finite_mean
 from demixer.evaluation.results import Evaluation, Score, summarise
 from demixer.evaluation.strip_plot import Strip, plot
 from demixer.evaluation.wording import counted, decibels
+from demixer.figures.numbers import clock
+from demixer.figures.palette import ACCENT, colors
+from demixer.figures.spectrogram import height, paint, spectrogram_power
 from demixer.temporary import atomic_path
 
-COLOURS = ("#e4572e", "#1f9e89", "#5b6ee1", "#c58a00", "#b04fc4", "#7a8794")
+MARKS_HZ = {"500 Hz": 500, "2 kHz": 2000, "8 kHz": 8000}
 METRIC_NAMES = {"usdr_db": "uSDR", "csdr_db": "cSDR"}
 
 
@@ -45,20 +48,20 @@ def render(
     environment = Environment(
         loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"db": decibels, "clock": _clock, "p_value": _p_value}
+    environment.filters |= {"db": decibels, "clock": clock, "p_value": _p_value}
     summary = summarise(evaluation)
     notes = {target: counted(row, len(evaluation.songs)).lstrip(" |") for target, row in summary.items()}
     return environment.get_template("report.html.j2").render(
         about=evaluation.about,
         targets=evaluation.targets,
-        colours={target: COLOURS[i % len(COLOURS)] for i, target in enumerate(evaluation.targets)},
+        accent=ACCENT,
+        colours=colors(evaluation.targets),
         metric_names=METRIC_NAMES,
         summary=summary,
         notes=notes,
         rows=_rows(evaluation),
         plots={metric: plot(_strips(evaluation, summary, metric)) for metric in METRIC_NAMES},
         cases=[_case(kind, excerpt) for kind, excerpt in _excerpts(evaluation.targets, gallery)],
-        pitch_marks={name: _height(hz) for name, hz in (("100 Hz", 100), ("1 kHz", 1000), ("10 kHz", 10_000))},
         other=other.about if other else None,
         pairs=pairs,
         differences={metric: plot(_difference_strips(pairs, metric)) for metric in METRIC_NAMES if pairs},
@@ -119,23 +122,19 @@ def _excerpts(targets: Iterable[str], gallery: Gallery) -> Iterable[tuple[str, E
 
 
 def _case(kind: str, excerpt: Excerpt) -> dict[str, Any]:
-    top_db, rate_hz = peak_db(excerpt.waveforms["mixture"]), excerpt.sample_rate_hz
+    rate_hz = excerpt.sample_rate_hz
+    powers = {name: spectrogram_power(waveform) for name, waveform in excerpt.waveforms.items()}
     sounds = {
-        name: {"sound": mp3_uri(waveform, rate_hz), "picture": spectrogram_uri(waveform, rate_hz, top_db)}
-        for name, waveform in excerpt.waveforms.items()
+        name: {
+            "sound": mp3_uri(excerpt.waveforms[name], rate_hz),
+            "picture": data_uri("image/webp", paint(power, rate_hz, powers["mixture"].max(), "webp")),
+        }
+        for name, power in powers.items()
     }
+    marks = {name: round(100 * height(hz, rate_hz), 1) for name, hz in MARKS_HZ.items() if hz < rate_hz / 2}
     times = {"start": excerpt.start_seconds, "end": excerpt.start_seconds + excerpt.seconds}
     named = {"kind": kind, "song": excerpt.song, "target": excerpt.target, "usdr_db": excerpt.usdr_db}
-    return {**named, **times, "sounds": sounds}
-
-
-def _height(frequency_hz: float) -> float:
-    """How high a frequency stands in a spectrogram, in per cent."""
-    return round(100 * math.log(frequency_hz / LOWEST_HZ) / math.log(HIGHEST_HZ / LOWEST_HZ), 1)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return {**named, **times, "sounds": sounds, "marks": marks}
 
 
 def _p_value(value: float) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from demixer.figures.bands import band_edges_hz
 from demixer.figures.canvas import Canvas, fade_to
-from demixer.figures.sound import mel, mel_rows, spectrogram_db, spectrogram_power
+from demixer.figures.spectrogram import FLOOR_DB, SHADES, height, mel_rows, picture_db, spectrogram_power
 from demixer.figures.style import INK, tint
 
 TOP, HEIGHT = 41.0, 15.0  # lower edge and height of the row that shows the signal's path
@@ -53,15 +53,15 @@ def _draw_input(canvas: Canvas, hparams: Mapping[str, Any], mixture: Tensor) -> 
     canvas.arrow((14, middle), (20.5, middle))
     canvas.text(16.8, middle + 1.8, "STFT", 10)
     canvas.text(16.8, middle - 1.8, f"{stft['n_fft']}/{stft['hop_samples']}", 10)
-    picture = mel_rows(spectrogram_db(mixture).numpy(), stft["sample_rate_hz"], PICTURE_ROWS)
-    canvas.image((21, TOP, 15, HEIGHT), picture, matplotlib.colormaps["magma"], -80, 0)
+    picture = picture_db(spectrogram_power(mixture), stft["sample_rate_hz"], PICTURE_ROWS)
+    canvas.image((21, TOP, 15, HEIGHT), picture, matplotlib.colormaps[SHADES], FLOOR_DB, 0)
     _caption(canvas, 28.5, "spectrogram", "(B, C, F, T)", f"F = {stft['n_fft'] // 2 + 1} bins")
 
 
 def _draw_split(canvas: Canvas, edges_hz: list[float]) -> None:
     """The spectrum's bands, as wide as they are on the spectrogram's axis, fan out to equal rows."""
     bands = len(edges_hz) - 1
-    heights = TOP + HEIGHT * np.array([mel(edge) for edge in edges_hz]) / mel(edges_hz[-1])
+    heights = TOP + HEIGHT * np.array([height(edge, 2 * edges_hz[-1]) for edge in edges_hz])
     rows = np.linspace(TOP, TOP + HEIGHT, bands + 1)
     for k in range(bands):
         low, high = (np.repeat((heights[i], rows[i]), 2) for i in (k, k + 1))

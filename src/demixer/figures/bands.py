@@ -7,7 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from demixer.figures.style import FAINT, INK, color, frequency_ticks, hertz, name_axis, new_figure, tint
+from demixer.figures.numbers import hertz
+from demixer.figures.palette import color
+from demixer.figures.style import FAINT, INK, frequency_ticks, name_axis, new_figure, tint
 
 TICKS_HZ = (0, 500, 1000, 2000, 4000, 8000, 16_000)
 BandRows = Sequence[tuple[float, float]]

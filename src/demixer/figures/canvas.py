@@ -10,7 +10,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
 from torch import Tensor
 
-from demixer.figures.style import INK, RC, color
+from demixer.figures.palette import color
+from demixer.figures.style import INK, RC
 
 FILLS = {
     "Norm": "#EDEDED",

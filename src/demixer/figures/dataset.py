@@ -9,8 +9,9 @@ from torch import Tensor
 from torchaudio.functional import loudness
 
 from demixer.figures.bands import TICKS_HZ, BandRows, band_edges_hz
+from demixer.figures.palette import color
 from demixer.figures.sound import spectrum_db
-from demixer.figures.style import INK, color, frequency_ticks, name_axis, new_figure, tint
+from demixer.figures.style import INK, frequency_ticks, name_axis, new_figure, tint
 
 SILENT_DB = -60.0
 STEP_SECONDS = 0.1

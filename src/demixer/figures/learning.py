@@ -5,7 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from demixer.figures.style import COLORS, FAINT, INK, color, new_figure
+from demixer.figures.palette import color
+from demixer.figures.style import FAINT, INK, new_figure
 
 Curves = dict[str, dict[str, list[float]]]  # run → "step" or target → values in the order of the steps
 
@@ -31,7 +32,7 @@ def learning_curves(curves: Curves) -> Figure:
         scores = [values for key, values in run.items() if key != "step"]
         mean = [sum(at_step) / len(at_step) for at_step in zip(*scores, strict=True)]
         last = i == len(curves) - 1
-        shade = INK if last else COLORS["mixture"]
+        shade = INK if last else color("mixture")
         means.plot(run["step"], mean, "o-" if last else "o--", color=shade, label=name, markersize=4)
         means.annotate(f"{mean[-1]:.2f}", (run["step"][-1], mean[-1]), (5, 0), textcoords="offset points", va="center")
     means.legend(loc="lower right", edgecolor=FAINT)

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from demixer.figures.style import COLORS, INK, new_figure
+from demixer.figures.palette import color
+from demixer.figures.style import INK, new_figure, tint
 
 OWN_FAMILY = "BSRNN"  # the architecture of this project stands out
 LINE_FROM = 17  # pixels between a dot and its name
@@ -61,7 +62,7 @@ def methods_over_years(methods: Sequence[Method]) -> Figure:
         axis.scatter(
             *where,
             s=70 if extra else 46,
-            c=COLORS[key],
+            c=color(key),
             marker=marker,
             edgecolors="white",
             linewidths=0.8,
@@ -76,7 +77,8 @@ def methods_over_years(methods: Sequence[Method]) -> Figure:
 def _draw_best(axis: Axes, methods: Sequence[Method]) -> None:
     best = list(accumulate((method.sdr_db for method in methods), max))
     dates = [method.date for method in methods]
-    axis.step(dates, best, where="post", color="#B8D4E8", linewidth=2.5, zorder=1, label="best so far, MUSDB18 only")
+    pale, words = tint("drums", 0.28), "best so far, MUSDB18 only"
+    axis.step(dates, best, where="post", color=pale, linewidth=2.5, zorder=1, label=words)
 
 
 def place_labels(axis: Axes, methods: Sequence[Method]) -> list[Bbox]:

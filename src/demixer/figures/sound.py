@@ -8,11 +8,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from demixer.figures.style import color, frequency_ticks, hertz, name_axis, new_figure, tint
+from demixer.figures.numbers import hertz
+from demixer.figures.palette import color
+from demixer.figures.spectrogram import FLOOR_DB, SHADES, height, picture_db, spectrogram_power
+from demixer.figures.style import frequency_ticks, name_axis, new_figure, tint
 
 OCTAVES_HZ = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 MEL_TICKS_HZ = (0, 500, 1000, 2000, 4000, 8000, 16_000)
-FFT_SAMPLES, HOP_SAMPLES = 2048, 512
 
 
 def spectrum_db(waveform: Tensor, sample_rate_hz: int, window_seconds: float = 0.2) -> tuple[Tensor, Tensor]:
@@ -34,19 +36,6 @@ def spectrum_db(waveform: Tensor, sample_rate_hz: int, window_seconds: float = 0
     amplitude = bins.abs() * 2 / window.sum()
     power = amplitude.square().mean(dim=(0, 2))
     return torch.fft.rfftfreq(size, 1 / sample_rate_hz), 10 * torch.log10(power.clamp(min=1e-14))
-
-
-def spectrogram_power(waveform: Tensor) -> Tensor:
-    """Power of each bin and frame (F, T) of (C, L), the channels' mean: 2048 samples, every 512, Hann."""
-    window = torch.hann_window(FFT_SAMPLES)
-    bins = torch.stft(waveform, FFT_SAMPLES, HOP_SAMPLES, window=window, pad_mode="constant", return_complex=True)
-    return bins.abs().square().mean(dim=0)
-
-
-def spectrogram_db(waveform: Tensor, floor_db: float = -80.0) -> Tensor:
-    """Level of each bin and frame (F, T) in dB, 0 dB at the loudest, cut off at ``floor_db``; silence is all floor."""
-    power = spectrogram_power(waveform)
-    return 10 * torch.log10((power / power.max().clamp(min=1e-20)).clamp(min=10 ** (floor_db / 10)))
 
 
 def waveforms(sounds: Mapping[str, Tensor], sample_rate_hz: int) -> Figure:
@@ -85,29 +74,20 @@ def spectrums(sounds: Mapping[str, Tensor], sample_rate_hz: int) -> Figure:
 
 def spectrograms(sounds: Mapping[str, Tensor], sample_rate_hz: int) -> Figure:
     """Level over time and (mel) frequency, each with 0 dB at its own maximum, in steps of 2 dB."""
-    colors = matplotlib.colormaps["magma"].resampled(40)
+    shades = matplotlib.colormaps[SHADES].resampled(40)
+    ticks_hz = [tick for tick in MEL_TICKS_HZ if tick <= sample_rate_hz / 2]
     figure, axes = new_figure(len(sounds), 9, 1.9 * len(sounds) + 0.4)
     for axis, (name, waveform) in zip(axes, sounds.items(), strict=True):
-        extent = (0, waveform.shape[-1] / sample_rate_hz, 0, mel(sample_rate_hz / 2))
-        rows = mel_rows(spectrogram_db(waveform).numpy(), sample_rate_hz)
-        picture = axis.imshow(rows, colors, vmin=-80, vmax=0, extent=extent, origin="lower", aspect="auto")
+        extent = (0, waveform.shape[-1] / sample_rate_hz, 0, 1)
+        rows = picture_db(spectrogram_power(waveform), sample_rate_hz, 300)
+        picture = axis.imshow(rows, shades, vmin=FLOOR_DB, vmax=0, extent=extent, origin="lower", aspect="auto")
         name_axis(axis, name)
-        axis.set(ylabel="Hz", yticks=[mel(tick) for tick in MEL_TICKS_HZ])
-        axis.set_yticklabels([hertz(tick) for tick in MEL_TICKS_HZ])
+        axis.set(ylabel="Hz", yticks=[height(tick, sample_rate_hz) for tick in ticks_hz])
+        axis.set_yticklabels([hertz(tick) for tick in ticks_hz])
         axis.grid(visible=False)
     axes[-1].set_xlabel("time in seconds")
     figure.colorbar(picture, ax=axes, label="dB below the loudest", aspect=50, pad=0.01)
     return figure
-
-
-def mel(frequency_hz: float) -> float:
-    return np.log1p(frequency_hz / 700)
-
-
-def mel_rows(level_db: np.ndarray, sample_rate_hz: int, count: int = 300) -> np.ndarray:
-    """Level (F, T) to ``count`` rows at even steps of mel, each the loudest of its bins (or the one it lies in)."""
-    edges_hz = 700 * np.expm1(np.linspace(0, mel(sample_rate_hz / 2), count, endpoint=False))
-    return np.maximum.reduceat(level_db, (edges_hz / (sample_rate_hz / 2) * len(level_db)).astype(int))
 
 
 def _columns(waveform: Tensor, count: int) -> Tensor:

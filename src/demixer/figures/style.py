@@ -1,4 +1,4 @@
-"""One look for all pictures: a colour per source that stays apart in colour-blind eyes (Okabe and Ito's palette)."""
+"""One look for all pictures that matplotlib draws."""
 
 from pathlib import Path
 
@@ -8,9 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from demixer.figures.numbers import hertz
+from demixer.figures.palette import color
 from demixer.temporary import atomic_path
 
-COLORS = {"mixture": "#4D4D4D", "vocals": "#D55E00", "drums": "#0072B2", "bass": "#009E73", "other": "#CC79A7"}
 INK, FAINT = "#333333", "#D9D9D9"
 RC = {
     "font.size": 11,
@@ -29,11 +30,6 @@ RC = {
 }
 
 
-def color(name: str) -> str:
-    """A source's colour; that of the mixture for every other name, such as ``all``."""
-    return COLORS.get(name, COLORS["mixture"])
-
-
 def tint(name: str, strength: float) -> tuple[float, float, float]:
     """A source's colour, mixed with white: strength 1 is the colour itself, 0 is white."""
     return tuple(1 - strength * (1 - part) for part in matplotlib.colors.to_rgb(color(name)))
@@ -50,15 +46,6 @@ def new_figure(rows: int, width_inches: float, height_inches: float, columns: in
 
 def name_axis(axis: Axes, name: str) -> None:
     axis.set_title(name, loc="left", color=color(name), fontsize=12, fontweight="bold")
-
-
-def hertz(value_hz: float, _position: int = 0) -> str:
-    """Write a frequency the short way.
-
-    >>> hertz(500), hertz(16_000), hertz(22_050)
-    ('500', '16k', '22.05k')
-    """
-    return f"{value_hz / 1000:.4g}k" if value_hz >= 1000 else f"{value_hz:.4g}"
 
 
 def frequency_ticks(axis: matplotlib.axis.Axis, ticks_hz: tuple[float, ...]) -> None:

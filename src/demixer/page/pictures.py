@@ -3,28 +3,22 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import matplotlib
 import torch
-from matplotlib.image import imsave
 from torch import Tensor
 
 from demixer.audio import open_audio
-from demixer.figures.sound import FFT_SAMPLES, HOP_SAMPLES, mel_rows, spectrogram_power
+from demixer.figures.spectrogram import FFT_SAMPLES, HOP_SAMPLES, paint, spectrogram_power
 from demixer.temporary import atomic_path
 
-COLUMNS, ROWS = 1200, 128  # at most, and exactly
-FLOOR_DB = -80.0
+COLUMNS = 1200  # at most
 
 
 def draw_spectrogram(sound: Path, picture: Path) -> None:
-    """Write a PNG of level over time and (mel) frequency without axes: 0 dB is the loudest, black is -80 dB."""
+    """Write a PNG of level over time and frequency (:func:`demixer.figures.spectrogram.paint`)."""
     with open_audio(sound) as audio:
         columns = list(_columns(audio.blocks(max(HOP_SAMPLES, -(-(audio.frames or 0) // COLUMNS)))))
-    power = torch.stack(columns, dim=-1)
-    level_db = 10 * torch.log10((power / power.max().clamp(min=1e-20)).clamp(min=10 ** (FLOOR_DB / 10)))
-    rows = mel_rows(level_db.numpy(), audio.sample_rate_hz, ROWS)
     with atomic_path(picture) as temporary:
-        imsave(temporary, rows, cmap=matplotlib.colormaps["magma"], vmin=FLOOR_DB, vmax=0, origin="lower")
+        temporary.write_bytes(paint(torch.stack(columns, dim=-1), audio.sample_rate_hz))
 
 
 def _columns(blocks: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from demixer.errors import UserError
-from demixer.figures.style import color
+from demixer.figures.palette import ACCENT, PRESSED
 from demixer.page.jobs import Engine
 from demixer.page.sessions import Sessions
 
@@ -60,16 +60,15 @@ def serving(engine: Engine, host: str, port: int) -> Iterator[str]:
 
 
 def _theme(gr: ModuleType) -> object:
-    """The system's own fonts, so that none is fetched, and the colour of vocals for what is to be pressed."""
+    """The system's own fonts, so that none is fetched, and the palette's colour for what is to be pressed."""
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    press, pressed = color("vocals"), "#B84F00"
     return theme.set(
-        button_primary_background_fill=press,
-        button_primary_background_fill_dark=press,
-        button_primary_background_fill_hover=pressed,
-        button_primary_background_fill_hover_dark=pressed,
-        checkbox_background_color_selected=press,
-        checkbox_background_color_selected_dark=press,
-        checkbox_border_color_selected=press,
-        checkbox_border_color_selected_dark=press,
+        button_primary_background_fill=ACCENT,
+        button_primary_background_fill_dark=ACCENT,
+        button_primary_background_fill_hover=PRESSED,
+        button_primary_background_fill_hover_dark=PRESSED,
+        checkbox_background_color_selected=ACCENT,
+        checkbox_background_color_selected_dark=ACCENT,
+        checkbox_border_color_selected=ACCENT,
+        checkbox_border_color_selected_dark=ACCENT,
     )

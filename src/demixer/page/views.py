@@ -6,7 +6,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from demixer.figures.style import color
+from demixer.figures.numbers import clock
+from demixer.figures.palette import ACCENT, FOCUS, PRESSED, colors
 from demixer.page.jobs import Job, Stems
 from demixer.page.limits import Facts, Limits
 
@@ -19,22 +20,17 @@ def head() -> str:
     """The mixer's code and looks, for the page's head: nothing is fetched from elsewhere."""
     style = json.dumps((STATIC_DIR / "mixer.css").read_text(encoding="utf-8"))
     script = (STATIC_DIR / "mixer.js").read_text(encoding="utf-8")
-    return f'<link rel="icon" href="data:,"><script>(() => {{ const STYLE = {style};\n{script} }})();</script>'
+    shades = f"--press: {ACCENT}; --pressed: {PRESSED}; --focus: {FOCUS}"
+    return (
+        f'<link rel="icon" href="data:,"><style>:root {{ {shades} }}</style>'
+        f"<script>(() => {{ const STYLE = {style};\n{script} }})();</script>"
+    )
 
 
 def header(limits: Limits) -> str:
     """What this is, and what it takes."""
     taken = f"Songs of at most {limits.minutes:g} minutes and {limits.megabytes:g} MB; deleted when you close the page."
     return f"<h1>{TITLE}</h1><p>Take a song apart, and listen to its stems. {taken}</p>"
-
-
-def clock(seconds: float) -> str:
-    """Write a time as players do.
-
-    >>> clock(0), clock(61.9), clock(3600)
-    ('0:00', '1:01', '60:00')
-    """
-    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
 
 
 def rough(seconds: float) -> str:
@@ -94,11 +90,12 @@ def _detail(job: Job, share: float) -> str:
 
 def mixer(stems: Stems) -> str:
     """The element that ``static/mixer.js`` brings to life."""
+    shades = colors(stems.sounds)
     rows = [
         {
             "name": name,
             "label": f"everything but {name[3:]}" if name.startswith("no_") else name,
-            "color": color(name),
+            "color": shades[name],
             "file": sound.name,
             "url": file_url(sound),
             "picture": file_url(stems.pictures[name]),

@@ -36,10 +36,10 @@ def choose_run_dir(ckpt_path: str | None, targets: Sequence[str]) -> str:
     return new if newest is None else str(newest)  # without one, train() says so: Hydra would show a traceback
 
 
-def build(cfg: DictConfig) -> Any:
-    """Hydra's ``instantiate``, which lets a user's mistake through as what it is."""
+def build(cfg: DictConfig, **parts: Any) -> Any:
+    """Hydra's ``instantiate``, with further arguments, which lets a user's mistake through as what it is."""
     try:
-        return instantiate(cfg)
+        return instantiate(cfg, **parts)
     except InstantiationException as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, UserError):

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from demixer import __version__
 from demixer.checkpoints.hparams import read_hparams, write_hparams
 from demixer.checkpoints.locating import HPARAMS_NAME, LAST_NAME, RUN_WEIGHTS_DIR
 from demixer.errors import UserError
-from demixer.paths import PROJECT_DIR
+from demixer.paths import IN_CLONE, PROJECT_DIR
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
 
@@ -62,11 +63,13 @@ def resume_path(ckpt_path: str | None, run_dir: Path) -> str | None:
 def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int) -> str:
     """The head of ``train.log``: configuration, versions, commit, parameters and learning rate."""
     parameters = sum(p.numel() for p in network.parameters())
+    versions = [f"demixer {__version__}", f"python {platform.python_version()}"]
+    versions += [f"{name} {version(name)}" for name in PACKAGES]
     return "\n".join(
         [
             "configuration:",
             OmegaConf.to_yaml(cfg),
-            f"python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+            ", ".join(versions),
             f"commit {git_commit()}",
             f"{parameters:,} parameters",
             f"learning rate {cfg.optimizer.lr:g} for a global batch of {global_batch} (rule: {cfg.learning_rate.rule})",
@@ -84,9 +87,14 @@ def unvalidated_steps(max_steps: int, samples_per_epoch: int, global_batch: int)
 
 
 def git_commit() -> str:
-    """The commit of this project's checkout, marked when files differ from it."""
+    """The commit of this project's checkout, marked when files differ from it; without one, the program's version.
+
+    Git would look for a checkout in the folders above, too, and find somebody else's.
+    """
+    if not IN_CLONE or not (PROJECT_DIR / ".git").exists():
+        return f"unknown: demixer {__version__}, not a git checkout"
     command = ["git", "-C", str(PROJECT_DIR), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown: not a git checkout"
+        return f"unknown: demixer {__version__}, git cannot tell"

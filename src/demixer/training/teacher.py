@@ -1,52 +1,46 @@
 """Semi-supervised fine-tuning (Luo & Yu 2022, section III-D): the teacher, its labels, and who replaces it when."""
 
 import logging
+from collections.abc import Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from demixer.errors import UserError
 from demixer.model.separation_network import SeparationNetwork
-from demixer.training.initial_weights import load_initial
+from demixer.training.config import build
 
 log = logging.getLogger(__name__)
 
 
 class Teacher(Callback):
-    """Labels the data module's unlabelled mixtures, until the student validates better and takes its place.
+    """Labels unlabelled mixtures (:meth:`label`), until the student validates better and takes its place.
 
-    The student begins with the teacher's weights. What is compared is what is validated: the moving average of the
-    student's weights where there is one. The validation before training (``trainer.num_sanity_val_steps=-1``) gives
-    the teacher's own score, on the same songs with the same windows. A checkpoint holds the teacher, so that a run
-    goes on with it, and without the file that it came from. Networks of one target, of some and of all are taught
-    alike. It must stand before the moving average among the callbacks, which else begins with random weights.
+    The student begins as the teacher: what the module holds when the fit begins is both. What is compared is what is
+    validated: the moving average of the student's weights where there is one. The validation before training
+    (``trainer.num_sanity_val_steps=-1``) gives the teacher's own score, on the same songs with the same windows. A
+    checkpoint holds the teacher, so that a run goes on with it, and without the file that it came from. Networks of
+    one target, of some and of all are taught alike, in any order of the callbacks.
 
     Args:
-        path: a run's folder, a saved model or a checkpoint file.
         threshold_db: see :func:`pseudo_labels`.
-        ckpt_path: of a run that goes on: its checkpoint holds the teacher, and ``path`` is not looked at.
     """
 
-    def __init__(self, path: str | Path | None, threshold_db: float = 30.0, ckpt_path: str | None = None) -> None:
-        self.path, self.threshold_db, self.ckpt_path = path, threshold_db, ckpt_path
+    def __init__(self, threshold_db: float = 30.0) -> None:
+        self.threshold_db = threshold_db
         self.usdr = float("-inf")
         self.network: SeparationNetwork | None = None
         self._validated: dict[str, Tensor] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if not hasattr(trainer.datamodule, "label"):
-            raise UserError("a teacher needs songs without stems: set data=semi_supervised")
-        if self.ckpt_path is None:
-            load_initial(pl_module.network, "teacher", self.path)
         self.network = deepcopy(pl_module.network).eval().requires_grad_(False)
         self._precision = trainer.precision_plugin
-        trainer.datamodule.label = self.label
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.network.to(pl_module.device)
@@ -81,6 +75,22 @@ class Teacher(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.usdr = state_dict["usdr"]
         self.network.load_state_dict(state_dict["weights"])
+
+
+def build_data(cfg: DictConfig, callbacks: Sequence[Callback]) -> pl.LightningDataModule:
+    """The data module of a run; the teacher, where one is among the callbacks, labels its songs without stems.
+
+    Raises:
+        UserError: there is a teacher, but no songs for it, or nothing that says with which weights it begins.
+    """
+    teacher = next((one for one in callbacks if isinstance(one, Teacher)), None)
+    if teacher is None:
+        return build(cfg.data)
+    if "unlabelled" not in cfg.data:
+        raise UserError("a teacher needs songs without stems: set data=semi_supervised")
+    if "teacher" not in cfg:
+        raise UserError("`teacher` is missing: set experiment=semi_supervised teacher=RUN_DIR")
+    return build(cfg.data, label=teacher.label)
 
 
 def pseudo_labels(mixture: Tensor, estimates: Tensor, threshold_db: float = 30.0) -> tuple[Tensor, Tensor]:

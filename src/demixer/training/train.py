@@ -16,6 +16,7 @@ from demixer.training.initial_weights import adopt_settings, load_initial
 from demixer.training.module import SeparationModule, scaled_learning_rate
 from demixer.training.quiet import quiet_libraries
 from demixer.training.runs import describe_run, open_run, resume_path, unvalidated_steps
+from demixer.training.teacher import build_data
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +40,12 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     ckpt_path = resume_path(cfg.ckpt_path, Path(cfg.run_dir))
     hparams = open_run(cfg)
     network = build_network(hparams)
-    if cfg.init is not None and ckpt_path is None:
-        load_initial(network, "init", cfg.init)
+    if cfg[role] is not None and ckpt_path is None:
+        load_initial(network, role, cfg[role])
     separator = Separator(network, network.targets, network.sample_rate_hz, AudioParams(**hparams["audio_params"]))
-    datamodule = build(cfg.data)
-    trainer = build(cfg.trainer)(callbacks=build_all(cfg.callbacks), logger=build_all(cfg.logger))
+    callbacks = build_all(cfg.callbacks)
+    datamodule = build_data(cfg, callbacks)
+    trainer = build(cfg.trainer)(callbacks=callbacks, logger=build_all(cfg.logger))
     global_batch = trainer.world_size * cfg.data.batch_size * cfg.trainer.accumulate_grad_batches
     cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
     scheduler = build(cfg.scheduler)

@@ -27,7 +27,7 @@ def read(checkpoint: Checkpoint) -> SavedNetwork:
 
 
 def _upgraded(hparams: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in their present form: before there were architectures, ``fixed_window`` was switches of the one."""
+    """The settings in their present form: ``fixed_window`` once was switches of the paper's network."""
     model = hparams.get("model")
     mask = model.get("mask") if isinstance(model, Mapping) else None
     if not isinstance(mask, Mapping) or not _SWITCHES.items() <= model.items():

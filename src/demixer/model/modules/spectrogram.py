@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LARGEST_N_FFT = 1 << 20  # 24 s at 44.1 kHz
+
 
 class Spectrogram(nn.Module):
     """Short-time Fourier transform with a periodic Hann window, and its inverse.
@@ -20,15 +22,18 @@ class Spectrogram(nn.Module):
         inverse: (…, F, T) complex → (…, length).
 
     Raises:
-        ValueError: the hop leaves samples that no two windows cover.
+        ValueError: the transform is of an impossible length, or the hop leaves samples that no two windows cover.
     """
 
     def __init__(self, n_fft: int = 2048, hop_samples: int = 512) -> None:
         super().__init__()
+        if not 2 <= n_fft <= LARGEST_N_FFT:
+            raise ValueError(f"`n_fft` (={n_fft}) must lie in 2 … {LARGEST_N_FFT}")
         if not 0 < hop_samples <= n_fft // 2:
             raise ValueError(f"`hop_samples` (={hop_samples}) must lie in 1 … `n_fft` / 2 (={n_fft // 2})")
         self.n_fft, self.hop_samples = n_fft, hop_samples
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        # on the meta device, where settings are checked against weights, torch would import its compiler for it: 0.9 s
+        self.register_buffer("window", torch.hann_window(n_fft, device="cpu"), persistent=False)
 
     @property
     def bins(self) -> int:

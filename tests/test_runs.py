@@ -1,0 +1,68 @@
+"""What a training run is described by."""
+
+import os
+import subprocess
+
+import pytest
+import torch
+from tiny_runs import composed
+
+from demixer import __version__
+from demixer.training import runs
+
+
+@pytest.fixture
+def foreign_checkout(tmp_path, monkeypatch):
+    """Somebody's repository, with this package installed in a folder of it."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:  # set where a hook of git runs the tests
+        monkeypatch.delenv(name)
+    git(tmp_path, "init", "-q")
+    author = ("-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    git(tmp_path, *author, "commit", "--allow-empty", "-qm", "-")
+    folder = tmp_path / "venv" / "lib"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(runs, "PROJECT_DIR", folder)
+    return tmp_path
+
+
+def git(folder, *command):
+    return subprocess.run(["git", "-C", folder, *command], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_commit_is_that_of_the_clone(foreign_checkout, monkeypatch):
+    monkeypatch.setattr(runs, "PROJECT_DIR", foreign_checkout)
+    commit = git(foreign_checkout, "rev-parse", "HEAD")[:12]
+    assert runs.git_commit() == commit
+    (foreign_checkout / "new.py").touch()
+    git(foreign_checkout, "add", "new.py")
+    assert runs.git_commit() == f"{commit}-dirty"
+
+
+@pytest.mark.parametrize("in_clone", [True, False])  # an unpacked archive of the project is a clone without git
+def test_a_foreign_repository_s_commit_is_not_reported(foreign_checkout, monkeypatch, in_clone):
+    monkeypatch.setattr(runs, "IN_CLONE", in_clone)
+    assert runs.git_commit() == f"unknown: demixer {__version__}, not a git checkout"
+
+
+def test_an_installed_package_has_a_version_and_no_commit(foreign_checkout, monkeypatch):
+    monkeypatch.setattr(runs, "PROJECT_DIR", foreign_checkout)
+    monkeypatch.setattr(runs, "IN_CLONE", False)
+    assert __version__ in runs.git_commit()
+
+
+def test_without_the_program_git_the_version_is_told(monkeypatch, tmp_path):
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setattr(runs, "PROJECT_DIR", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert runs.git_commit() == f"unknown: demixer {__version__}, git cannot tell"
+
+
+def test_a_run_tells_its_versions_parameters_and_learning_rate(tmp_path):
+    lines = runs.describe_run(composed(tmp_path, "optimizer.lr=2e-3"), torch.nn.Linear(10, 100), 4).splitlines()
+    assert lines[0] == "configuration:"
+    versions, commit, parameters, rate = lines[-4:]
+    assert versions.startswith(f"demixer {__version__}, python 3.")
+    assert f"torch {torch.__version__.partition('+')[0]}" in versions
+    assert commit.startswith("commit ")
+    assert parameters == "1,100 parameters"
+    assert rate == "learning rate 0.002 for a global batch of 4 (rule: none)"
