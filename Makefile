@@ -3,15 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help app example test wheel lint format images bench bench-train shipped clean ffmpeg
+.PHONY: help app example test wheel lint format images bench bench-train shipped clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
-example: .venv/run ffmpeg  ## separate a real excerpt with the shipped checkpoint and measure it
+example: .venv/run  ## separate a real excerpt with the shipped checkpoint and measure it
 	$(BIN)/python example/excerpt.py
 
-test: .venv/dev ffmpeg  ## the whole test suite
+test: .venv/dev  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 app: .venv/app  ## a page in the browser: drop a song, mix its stems
@@ -54,9 +54,6 @@ clean:  ## remove the environment
 .venv/dev: .venv/run $(wildcard requirements-*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
-
-ffmpeg:
-	@sh example/get_ffmpeg.sh
 
 bench: .venv/run  ## how fast songs are separated, where the time goes, and how much memory it takes
 	$(BIN)/python benchmarks/separation.py

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from demixer.commands.parsing import Parser
 from demixer.data.prepare import PARTS, prepare
-from demixer.data.tracks import SOURCES, SUBSETS
+from demixer.data.tracks import SUBSETS
 from demixer.errors import UserError, run
 from demixer.paths import FILES_DIR
+from demixer.sources import SOURCES
 
 
 def main() -> None:

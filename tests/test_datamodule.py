@@ -20,8 +20,9 @@ from demixer.data.datamodule import MusicDataModule
 from demixer.data.index import Segment, index_path, write_index
 from demixer.data.sampler import ShardSampler, StreamSampler
 from demixer.data.stems import DataError
-from demixer.data.tracks import SOURCES, find_tracks, split_tracks
+from demixer.data.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
+from demixer.sources import SOURCES
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CROP = 4410

@@ -5,8 +5,9 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from demixer.data.tracks import SOURCES, SUFFIXES, subset_folder
+from demixer.data.tracks import SUFFIXES, subset_folder
 from demixer.errors import UserError
+from demixer.sources import SOURCES
 
 MIXTURE = "mixture"
 
