@@ -96,7 +96,7 @@ def test_an_old_run_goes_on_as_the_old_code_would_have(run_script: Callable, com
     content = torch.load(last, weights_only=True)
     assert content["global_step"] == 6
     sums = {name: sum(w.double().abs().sum().item() for w in content[name].values()) for name in AFTER_SIX_STEPS}
-    assert sums == pytest.approx(AFTER_SIX_STEPS, rel=1e-7)
+    assert sums == pytest.approx(AFTER_SIX_STEPS, rel=1e-6)
 
 
 def test_an_old_run_is_evaluated_and_separates(run_script: Callable, comb_musdb: Path, run_dir: Path) -> None:
