@@ -355,3 +355,18 @@ def test_the_script_names_a_mistake_in_one_line(run_script, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: no model at")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_first_song(musdb_hq, model, tmp_path, monkeypatch):
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), math.nan))  # measuring a song would fail
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to the folder `.*file`: it is a file: choose another \(-o\)"):
+        evaluate(model, musdb_hq, output_dir=tmp_path / "file")
+
+
+def test_results_go_to_another_folder(musdb_hq, model, tmp_path, monkeypatch):
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.9, ("drums",)))
+    before = {path.name for path in model.iterdir()}
+    evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "new" / "results")
+    assert {path.name for path in model.iterdir()} == before
+    assert read_results(tmp_path / "new" / "results") == evaluation

@@ -12,6 +12,7 @@ from demixer.evaluation.report import write_report
 from demixer.evaluation.results import Evaluation, read_results, write_results
 from demixer.evaluation.scoring import about_run, dataset_folders, measure, songs_of
 from demixer.separation.separator import Separator
+from demixer.temporary import check_writable
 
 
 def evaluate(
@@ -43,6 +44,7 @@ def evaluate(
     """
     run_dir, weights = locate_model(model)
     folder = output_dir or run_dir
+    check_writable(folder)
     subset = subset or ("train" if split else "test")
     other = read_results(compare_dir) if compare_dir else None
     folders = dataset_folders(run_dir, input_dir)
