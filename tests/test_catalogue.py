@@ -11,10 +11,10 @@ import pytest
 from torch.distributed import TCPStore
 
 from demixer.errors import UserError
-from demixer.songs.catalogue import separate_catalogue
+from demixer.separation.processes import Process
+from demixer.songs.catalogue import largest_first, separate_catalogue
 from demixer.songs.finding import Song, find_songs
 from demixer.songs.options import Options
-from demixer.songs.processes import Process
 from tests.conftest import PROJECT_DIR
 from tests.song_files import music, read, share_separator, write_song, write_tiny_model
 
@@ -49,7 +49,7 @@ def torchrun(folder, *arguments, processes=2, script=PROJECT_DIR / "src" / "infe
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_every_song_is_in_one_share(tmp_path, count):
     songs, _ = find_songs([catalogue(tmp_path / "in")], tmp_path / "out", SHARES, ".wav")
-    shares = [Process(rank, count).share(songs) for rank in range(count)]
+    shares = [Process(rank, count).share(songs, largest_first) for rank in range(count)]
     assert sorted(song.path for share in shares for song in share) == [song.path for song in songs]
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -58,13 +58,13 @@ def test_large_files_are_spread_evenly(tmp_path):
     for name, samples in {"a": 9_000, "b": 8_000, "c": 100, "d": 100}.items():
         write_song(tmp_path / f"{name}.wav", music(samples))
     songs, _ = find_songs([tmp_path], tmp_path / "out", SHARES, ".wav")
-    shares = [{song.path.stem for song in Process(rank, 2).share(songs)} for rank in range(2)]
+    shares = [{song.path.stem for song in Process(rank, 2).share(songs, largest_first)} for rank in range(2)]
     assert shares == [{"a", "c"}, {"b", "d"}]
 
 
 def test_a_file_that_has_vanished_is_still_in_a_share(tmp_path):
     songs = [Song(tmp_path / name, {}) for name in ("gone", "lost")]
-    assert [Process(rank, 2).share(songs) for rank in range(2)] == [songs[:1], songs[1:]]
+    assert [Process(rank, 2).share(songs, largest_first) for rank in range(2)] == [songs[:1], songs[1:]]
 
 
 def test_the_environment_tells_the_process_its_place(monkeypatch):

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -18,14 +20,17 @@ from demixer.commands import evaluate as command
 from demixer.errors import UserError
 from demixer.evaluation.evaluating import evaluate
 from demixer.evaluation.gallery import Gallery
+from demixer.evaluation.intervals import intervals
 from demixer.evaluation.metrics import csdr, usdr
 from demixer.evaluation.museval_reference import museval_scores
-from demixer.evaluation.results import METRICS, Evaluation, Score, read_results, summarise, write_results
+from demixer.evaluation.results import read_results, write_results
 from demixer.evaluation.score_table import screen_table
+from demixer.evaluation.scores import METRICS, Evaluation, Score, summarise
 from demixer.evaluation.scoring import measure, measure_song, songs_of
 from demixer.evaluation.wording import decibels
 from demixer.model.building import build_network
 from demixer.paths import PROJECT_DIR
+from demixer.separation.audio_params import AudioParams
 from demixer.separation.separator import Separator
 from demixer.sources import SOURCES
 
@@ -42,7 +47,7 @@ MUSEVAL = ("museval_sdr_db", "museval_isr_db", "museval_sir_db", "museval_sar_db
 class Mixture:
     """The identity: every stem is the mixture."""
 
-    sample_rate_hz, device = 44_100, torch.device("cpu")
+    sample_rate_hz, device, precision, audio_params = 44_100, torch.device("cpu"), torch.float32, AudioParams()
 
     def __init__(self, targets=SOURCES):
         self.targets = targets
@@ -75,7 +80,7 @@ def model(tmp_path):
 
 
 def use(monkeypatch, separator):
-    monkeypatch.setattr(Separator, "from_pretrained", lambda path, device: separator)
+    monkeypatch.setattr(Separator, "from_pretrained", lambda *_: separator)
 
 
 def song_folder(root, frames=30_000, rate_hz=44_100, sources=SOURCES):
@@ -202,7 +207,7 @@ def test_museval_s_own_numbers_stand_beside_ours(tmp_path, model, monkeypatch, c
     lines = (model / "test.log").read_text().splitlines()
     headings = "the mixture's cSDR | museval SDR | museval ISR | museval SIR | museval SAR   (dB)"
     assert any(line.endswith(headings) for line in lines)
-    assert sum(line.startswith(("Some Song | ", "drums | ", "other | ", "mean | ")) for line in lines) == 5
+    assert sum(line.startswith(("Some Song | ", "drums | ", "other | ", "mean | ")) for line in lines) == 5 + 3  # the intervals
     shown = capsys.readouterr().out.splitlines()
     assert next(line.split() for line in shown if "our cSDR" in line)[1:5] == ["our", "cSDR", "museval", "SDR"]
     ours, theirs = next(line.split()[1:3] for line in reversed(shown) if line.strip().startswith("drums"))
@@ -250,7 +255,9 @@ def test_further_metrics_are_columns_only_where_they_were_measured(tmp_path):
 
 
 def test_results_of_before_further_metrics_are_read():
-    assert {score.row().keys() == {"song", "target", *METRICS} for score in read_results(SHIPPED).scores} == {True}
+    assert {score.row().keys() == {"song", "target", *METRICS} for score in read_results(SHIPPED, "valid").scores} == {
+        True
+    }
 
 
 def test_the_dataset_comes_from_the_option_the_environment_or_the_run(musdb_hq, model, monkeypatch):
@@ -370,3 +377,120 @@ def test_results_go_to_another_folder(musdb_hq, model, tmp_path, monkeypatch):
     evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "new" / "results")
     assert {path.name for path in model.iterdir()} == before
     assert read_results(tmp_path / "new" / "results") == evaluation
+
+
+def counting(separator):
+    """The same separator, and the list of the lengths that it separated."""
+    calls = []
+    inner = type(separator).__call__
+
+    def call(self, waveform, sample_rate_hz):
+        calls.append(waveform.shape[-1])
+        return inner(self, waveform, sample_rate_hz)
+
+    separator.__class__ = type("Counting", (type(separator),), {"__call__": call})
+    return separator, calls
+
+
+def test_a_killed_evaluation_goes_on_and_ends_with_the_same_numbers(musdb_hq, model, tmp_path, monkeypatch):
+    oracle = Oracle(songs_of([musdb_hq], "train"), 0.9)
+    use(monkeypatch, oracle)
+    whole = evaluate(model, musdb_hq, subset="train", output_dir=tmp_path / "whole")
+
+    killed, calls = counting(Oracle(songs_of([musdb_hq], "train"), 0.9))
+    use(monkeypatch, killed)
+    monkeypatch.setattr(Gallery, "offer", interrupted_after(killed_at := 9))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, musdb_hq, subset="train", output_dir=tmp_path / "killed")
+    monkeypatch.undo()
+    assert len(calls) == 1 + (killed_at - 1) // 4
+    use(monkeypatch, killed)
+    calls.clear()
+    again = evaluate(model, musdb_hq, subset="train", output_dir=tmp_path / "killed")
+    assert again.scores == whole.scores
+    # the songs that were not whole, and again those with the best and the worst scores, to be heard on the page
+    assert len(whole.songs) - 2 <= len(calls) <= len(whole.songs) - 2 + 2
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {
+        *("train_and_valid.json", "train_and_valid.csv", "train_and_valid.log", "report_train_and_valid.html")
+    }
+
+
+def interrupted_after(count):
+    offers = []
+
+    def offer(self, *_):
+        offers.append(1)
+        if len(offers) == count:
+            raise KeyboardInterrupt
+
+    return offer
+
+
+def test_scores_of_another_model_are_not_gone_on_with(musdb_hq, model, tmp_path, monkeypatch):
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.9))
+    monkeypatch.setattr(Gallery, "offer", interrupted_after(5))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, musdb_hq, output_dir=tmp_path / "out")
+    monkeypatch.undo()
+    (model / "weights.safetensors").write_bytes(b"other weights")
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.5))
+    evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "out", report=False)
+    assert {round(score.usdr_db, 2) for score in evaluation.scores} == {6.02}
+
+
+def test_results_of_other_songs_do_not_replace_each_other(musdb_hq, model, monkeypatch):
+    use(monkeypatch, Oracle([*songs_of([musdb_hq], "test"), *songs_of([musdb_hq], "train")], 0.9))
+    test, valid = evaluate(model, musdb_hq), evaluate(model, musdb_hq, split="valid")
+    assert read_results(model) == test
+    assert read_results(model, "valid") == valid
+    assert {"test.log", "valid.log", "report.html", "report_valid.html"} <= {path.name for path in model.iterdir()}
+
+
+def test_how_it_was_measured_is_recorded(comb_musdb, tmp_path, run_script):
+    write_hparams(tmp_path / "model", HPARAMS)
+    write_weights(tmp_path / "model" / "weights.safetensors", build_network(HPARAMS).state_dict())
+    options = ["--precision", "bf16", "--hop", "0.75", "-t", "bass", "--device", "cpu", "--no-report"]
+    done = run_script(
+        "evaluate", "-d", tmp_path / "model", "-i", comb_musdb, "--metrics", "si-sdr", "bsseval", *options
+    )
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "model" / "test.json").read_text())
+    assert content["precision"] == "bfloat16"
+    assert content["windows"] == "3 s, hop 0.75 s, triangle, 1 shifts"
+    assert content["targets"] == ["bass"]
+    assert content["dataset"] == "musdb18hq"
+    assert {"si_sdr_db", "isr_db", "sir_db", "sar_db"} < content["scores"][0].keys()
+    for wrong, line in (
+        (["--metrics", "pesq"], "`--metrics` pesq: known are si-sdr, bsseval, log-wmse, museval"),
+        (["--hop", "9"], "`audio_params.hop_seconds` (=9.0) must be above 0 and at most `window_seconds` (=3.0)"),
+        (["-t", "kazoo"], "`targets` (=['kazoo']) must be some of vocals, bass"),
+    ):
+        done = run_script("evaluate", "-d", tmp_path / "model", "-i", comb_musdb, "--device", "cpu", *wrong)
+        assert (done.returncode, done.stderr) == (2, f"error: {line}\n")
+
+
+def test_processes_share_the_songs(comb_musdb, tmp_path, run_script):
+    """Three songs on two processes score what they score in one, each measured once."""
+    write_hparams(tmp_path / "model", HPARAMS)
+    write_weights(tmp_path / "model" / "weights.safetensors", build_network(HPARAMS).state_dict())
+    options = ["-d", tmp_path / "model", "-i", comb_musdb, "--split", "train", "--device", "cpu", "--no-report"]
+    assert run_script("evaluate", *options, "-o", tmp_path / "one").returncode == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    script = PROJECT_DIR / "src" / "evaluate.py"
+    done = subprocess.run(
+        [*map(str, (*command, script, *options, "-o", tmp_path / "two"))], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (read_results(tmp_path / name, "train").scores for name in ("one", "two"))
+    assert len(one) == 3 * 2
+    assert one == two
+    assert not (tmp_path / "two" / ".train.partial").exists()
+
+
+def test_the_interval_covers_what_resampled_songs_would_give():
+    scores = [Score(f"song {i}", "bass", value, value, 0.0, 0.0) for i, value in enumerate([1.0, 2, 3, 4, 5, 6, 7, 8])]
+    found = intervals(Evaluation({}, ("bass",), tuple(scores)), "usdr_db")["bass"]
+    spread = 1.96 * np.std(range(8)) / 8**0.5
+    assert found == pytest.approx((4.5 - spread, 4.5 + spread), abs=0.12)
+    alone = intervals(Evaluation({}, ("bass",), tuple(scores[:1])), "usdr_db")["bass"]
+    assert all(math.isnan(edge) for edge in alone)

@@ -12,7 +12,7 @@ from demixer.data.stem_files import decode_stem_files
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.metrics import csdr, usdr
-from demixer.evaluation.results import METRICS
+from demixer.evaluation.scores import METRICS
 from demixer.evaluation.scoring import measure, songs_of
 from demixer.sources import SOURCES
 from example.excerpt import excerpt_file

@@ -15,7 +15,7 @@ from demixer.errors import UserError
 from demixer.evaluation.comparison import compare, sign_test
 from demixer.evaluation.gallery import Gallery, loudest_part, mp3_uri
 from demixer.evaluation.report import render, write_report
-from demixer.evaluation.results import Evaluation, Score
+from demixer.evaluation.scores import Evaluation, Score
 from demixer.evaluation.strip_plot import Strip, plot, unpile
 from demixer.figures.palette import COLORS
 

@@ -49,10 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
         print_models()
         return 0
     from demixer.separation.memory import keep_freed_memory
+    from demixer.separation.processes import Process
     from demixer.separation.separator import Separator
     from demixer.songs.catalogue import separate_catalogue
     from demixer.songs.options import Options
-    from demixer.songs.processes import Process
 
     keep_freed_memory()
     options = Options(args.target, args.two_stems, args.format, args.keep_rate, args.clip, args.overwrite)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from demixer.errors import UserError
 from demixer.evaluation.metrics import finite_mean, finite_median
-from demixer.evaluation.results import Evaluation
+from demixer.evaluation.scores import Evaluation
 
 
 @dataclass(frozen=True)

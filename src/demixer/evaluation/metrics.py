@@ -28,6 +28,30 @@ def usdr(reference: Tensor, estimate: Tensor) -> float:
     return 10 * math.log10((_energy(reference) + EPSILON) / (error_energy + EPSILON))
 
 
+def si_sdr(reference: Tensor, estimate: Tensor) -> float:
+    """Scale-invariant SDR (Le Roux et al. 2019, arXiv 1811.02508) of a whole song, one scale for both channels.
+
+    10·log10(|a·s|² / |a·s − ŝ|²) with a = ⟨s, ŝ⟩ / |s|², the scale that fits best.
+
+    Args:
+        reference: the true source (C, L).
+        estimate: the estimated one (C, L).
+
+    Returns:
+        dB; NaN where the reference is silent, −inf where the estimate is.
+
+    >>> round(si_sdr(torch.tensor([[1.0, 0, 0]]), torch.tensor([[5.0, 0.5, 0]])), 3)
+    20.0
+    """
+    _check_shapes(reference, estimate)
+    truth, estimated = reference.double().flatten(), estimate.double().flatten()
+    if not truth.any():
+        return math.nan
+    scaled = truth * (truth @ estimated / (truth @ truth))
+    error = (scaled - estimated).square().sum()
+    return (10 * torch.log10(scaled.square().sum() / error)).item()
+
+
 def csdr(references: Tensor, estimates: Tensor, window_samples: int, hop_samples: int) -> Tensor:
     """SDR of each window as BSSEval v4 (museval) gives it, without computing its distortion filters.
 

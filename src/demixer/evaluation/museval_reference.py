@@ -18,7 +18,7 @@ from torch import Tensor
 
 from demixer.errors import UserError
 from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, any_silent, finite_median, window_starts
-from demixer.evaluation.results import MUSEVAL
+from demixer.evaluation.scores import MUSEVAL
 
 NUMBERS = ("sdr", "isr", "sir", "sar")
 
@@ -53,8 +53,10 @@ def bss_eval(references: Tensor, estimates: Tensor, window_samples: int, hop_sam
     return {name: torch.from_numpy(values) for name, values in zip(NUMBERS, numbers, strict=True)}
 
 
-def museval_scores(references: Tensor, estimates: Tensor, sample_rate_hz: int) -> Sequence[dict[str, float]]:
-    """Further metrics (:data:`demixer.evaluation.scoring.Further`): museval's, as medians over windows of a second."""
+def museval_scores(
+    mixture: Tensor, references: Tensor, estimates: Tensor, sample_rate_hz: int
+) -> Sequence[dict[str, float]]:
+    """Further metrics (:data:`demixer.evaluation.further.Further`): museval's, as medians over windows of a second."""
     window, hop = (round(seconds * sample_rate_hz) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
     numbers = bss_eval(references, estimates, window, hop)
     return [

@@ -1,90 +1,32 @@
-"""What an evaluation found: scores per song and target, their summary, and the files that hold them."""
+"""The files that hold what an evaluation found."""
 
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from demixer.errors import UserError
-from demixer.evaluation.metrics import finite_mean, finite_median, without_nan
+from demixer.evaluation.intervals import intervals
+from demixer.evaluation.scores import METRICS, MUSEVAL, Evaluation, Score, summarise
 from demixer.evaluation.wording import counted, decibels, heading, plain
 from demixer.temporary import atomic_path
 
+WITH_INTERVALS = ("usdr_db", "csdr_db")
 
-@dataclass(frozen=True)
-class Score:
-    """One target of one song: the estimate's SDRs, and those that the plain mixture would have as its estimate.
 
-    ``further`` holds what else was measured, by its column in the files (``museval_sir_db``): a name that no field has.
+def part_name(subset: str, split: str | None = None) -> str:
+    """What the files of an evaluation are called, so that those of other songs do not replace them.
+
+    >>> part_name("test"), part_name("train", "valid"), part_name("train", "train"), part_name("train")
+    ('test', 'valid', 'train', 'train_and_valid')
     """
-
-    song: str
-    target: str
-    usdr_db: float
-    csdr_db: float
-    mixture_usdr_db: float
-    mixture_csdr_db: float
-    further: dict[str, float] = field(default_factory=dict, hash=False)
-
-    def row(self) -> dict[str, Any]:
-        """Everything by column, without a nested level: a line of the table in ``test.csv``."""
-        columns = asdict(self)
-        further = columns.pop("further")
-        return columns | further
+    return split or ("train_and_valid" if subset == "train" else subset)
 
 
-MUSEVAL = "museval_"  # how the columns of museval's own numbers begin
-METRICS = tuple(one.name for one in fields(Score) if one.name.endswith("_db"))
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of one model on one set of songs; ``about`` says which (model, subset, split, date, versions …)."""
-
-    about: dict[str, Any]
-    targets: tuple[str, ...]
-    scores: tuple[Score, ...]
-
-    @property
-    def songs(self) -> list[str]:
-        """Every song once, in the order in which they were evaluated."""
-        return list(dict.fromkeys(score.song for score in self.scores))
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The columns of everything that was measured: ``METRICS``, and those that any score has further."""
-        return METRICS + tuple(dict.fromkeys(name for score in self.scores for name in score.further))
-
-    def of(self, target: str) -> list[Score]:
-        """The scores of one target, song by song."""
-        return [score for score in self.scores if score.target == target]
-
-
-def summarise(evaluation: Evaluation) -> dict[str, dict[str, float]]:
-    """Per target: the mean uSDR and the median cSDR over songs, and how many songs had one; then their mean.
-
-    Of further metrics, museval's are medians, too, and others means. A song without a cSDR (no second in which
-    everything sounds) is left out of the median and of ``songs_csdr``.
-    """
-    metrics, summary = evaluation.metrics, {}
-    for target in evaluation.targets:
-        rows = [score.row() for score in evaluation.of(target)]
-        summary[target] = {name: _over_songs(name)(row.get(name, math.nan) for row in rows) for name in metrics}
-        for name in ("usdr", "csdr"):
-            summary[target][f"songs_{name}"] = len(without_nan(row[f"{name}_db"] for row in rows))
-    summary["mean"] = {name: finite_mean(summary[target][name] for target in evaluation.targets) for name in metrics}
-    return summary
-
-
-def _over_songs(metric: str) -> Callable[[Iterable[float]], float]:
-    return finite_median if "csdr" in metric or metric.startswith(MUSEVAL) else finite_mean
-
-
-def write_results(folder: Path, evaluation: Evaluation, command: str = "") -> None:
-    """Write ``test.json``, ``test.csv`` and ``test.log`` into ``folder``, each atomically.
+def write_results(folder: Path, evaluation: Evaluation, command: str = "", part: str = "test") -> None:
+    """Write ``{part}.json``, ``{part}.csv`` and ``{part}.log`` into ``folder``, each atomically.
 
     Only the log tells the ``command``: it may name places on this machine, and a saved model is passed on.
     """
@@ -92,36 +34,42 @@ def write_results(folder: Path, evaluation: Evaluation, command: str = "") -> No
         **evaluation.about,
         "targets": list(evaluation.targets),
         "summary": summarise(evaluation),
+        "intervals_95": {metric: intervals(evaluation, metric) for metric in WITH_INTERVALS},
         "scores": [score.row() for score in evaluation.scores],
     }
-    _write(folder / "test.json", json.dumps(_portable(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    with atomic_path(folder / "test.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    _write(
+        folder / f"{part}.json", json.dumps(_portable(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+    with atomic_path(folder / f"{part}.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(file, ["song", "target", *evaluation.metrics], lineterminator="\n")
         rows.writeheader()
         rows.writerows(score.row() for score in evaluation.scores)
-    _write(folder / "test.log", "\n".join([f"command: {command}", *log_lines(evaluation)]) + "\n")
+    _write(folder / f"{part}.log", "\n".join([f"command: {command}", *log_lines(evaluation)]) + "\n")
 
 
-def read_results(folder: Path) -> Evaluation:
-    """Read ``test.json`` of a run's folder back.
+def read_results(folder: Path, part: str = "test") -> Evaluation:
+    """Read ``{part}.json`` of a run's folder back; or a ``test.json`` from when there was no other name.
 
     Raises:
         UserError: it is missing, or is not what :func:`write_results` writes.
     """
-    path = Path(folder) / "test.json"
+    path = Path(folder) / f"{part}.json"
+    if not path.is_file() and (old := path.with_name("test.json")).is_file():
+        path = old
     if not path.is_file():
         raise UserError(f"`{path}` does not exist; write it first: python evaluate.py -d {folder}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        scores = tuple(map(_score, content.pop("scores")))
+        scores = tuple(map(score_of_row, content.pop("scores")))
         targets = tuple(content.pop("targets"))
-        content.pop("summary")
+        for derived in ("summary", "intervals_95"):
+            content.pop(derived, None)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"`{path}` is no evaluation of this program ({error!r}); evaluate that run again") from error
     return Evaluation(content, targets, scores)
 
 
-def _score(row: dict[str, Any]) -> Score:
+def score_of_row(row: dict[str, Any]) -> Score:
     """The score of a row; its columns that no field is named after are further metrics."""
     numbers = {
         name: math.nan if value is None else float(value)
@@ -148,6 +96,11 @@ def log_lines(evaluation: Evaluation) -> list[str]:
     for target, row in summarise(evaluation).items():
         numbers = " | ".join(decibels(row[name]) for name in metrics)
         lines.append(f"{target} | {numbers}" + counted(row, len(evaluation.songs)))
+    lines += ["", "95 % intervals, by resampling the songs: target | uSDR | cSDR"]
+    edges = [intervals(evaluation, metric) for metric in WITH_INTERVALS]
+    for target in edges[0]:
+        ranges = (" … ".join(map(decibels, of_metric[target])) for of_metric in edges)
+        lines.append(" | ".join([target, *ranges]))
     return lines
 
 

@@ -1,12 +1,24 @@
 """An evaluation as a table for the terminal."""
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from demixer.evaluation.intervals import intervals
 from demixer.evaluation.metrics import finite_mean
-from demixer.evaluation.results import METRICS, Evaluation, Score, summarise
+from demixer.evaluation.scores import METRICS, Evaluation, Score, summarise
 from demixer.evaluation.wording import decibels, heading
+
+
+def print_tables(evaluation: Evaluation) -> None:
+    """Show an evaluation on the screen; where that is none, 120 columns wide."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
+    console.print(screen_table(evaluation, console.width))
+    if len(evaluation.metrics) > len(METRICS):
+        console.print(further_table(evaluation))
 
 
 def screen_table(evaluation: Evaluation, width: int = 120) -> Table:
@@ -28,6 +40,11 @@ def screen_table(evaluation: Evaluation, width: int = 120) -> Table:
     summary = summarise(evaluation)
     rows = [summary[name] for name in (*evaluation.targets, *extra)]
     table.add_row("all songs: mean / median", *(_cell(row, digits) for row in rows), style="bold")
+    spread = intervals(evaluation, "usdr_db")
+    cells = (
+        " … ".join(decibels(edge, digits=digits) for edge in spread[name]) for name in (*evaluation.targets, *extra)
+    )
+    table.add_row("95 % interval of the mean", *cells, style="dim")
     table.add_row("the plain mixture", *(_cell(row, digits, "mixture_") for row in rows), style="dim")
     return table
 

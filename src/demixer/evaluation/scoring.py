@@ -1,9 +1,10 @@
 """What an evaluation does song by song: find the songs, separate each once, score every target."""
 
 import datetime
+import math
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,18 +12,17 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from demixer import __version__
 from demixer.data.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
+from demixer.evaluation.further import Further
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, csdr, finite_median, usdr
-from demixer.evaluation.results import Score
 from demixer.evaluation.scored_songs import MusdbTrack, ScoredSong, scored_song
+from demixer.evaluation.scores import Score
 from demixer.progress import progress_bar
+from demixer.separation.separator import Separator
 from demixer.sources import SOURCES
-
-# Metrics beside those that every Score has: true sources (S, C, L), estimates (S, C, L) and their rate in Hz → for each
-# of the S targets {column of the results: dB}. All targets are handed over at once, since some metrics compare them.
-Further = Callable[[Tensor, Tensor, int], Sequence[Mapping[str, float]]]
 
 
 class Separates(Protocol):
@@ -92,16 +92,34 @@ def measure(
     Raises:
         UserError: no song has a true source of any target, or an estimate is not finite.
     """
+    scores = [score for _, of_song in measured_songs(separator, tracks, gallery, further) for score in of_song]
+    return some_scores(scores, separator.targets)
+
+
+def some_scores(scores: list[Score], targets: Iterable[str]) -> list[Score]:
+    """The scores, if there are any.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not scores:
+        raise UserError(f"none of the songs has a file of {', '.join(targets)}: nothing to measure")
+    return scores
+
+
+def measured_songs(
+    separator: Separates,
+    tracks: Iterable[Track | MusdbTrack],
+    gallery: Gallery | None = None,
+    further: Sequence[Further] = (),
+) -> Iterator[tuple[str, list[Score]]]:
+    """Each song's name and scores (none, where it has no true source of any target), as soon as it is measured."""
     tracks = list(tracks)
-    scores: list[Score] = []
     with progress_bar("songs") as bar:
         task = bar.add_task("evaluating", total=len(tracks))
         for track in tracks:
-            scores += measure_song(separator, track, gallery, further)
+            yield track.name, measure_song(separator, track, gallery, further)
             bar.advance(task)
-    if not scores:
-        raise UserError(f"none of the songs has a file of {', '.join(separator.targets)}: nothing to measure")
-    return scores
 
 
 def measure_song(
@@ -121,21 +139,24 @@ def measure_song(
     window, hop = (round(seconds * rate_hz) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
     windows = csdr(references, estimates, window, hop).tolist()
     mixture_windows = csdr(references, mixture.expand_as(references), window, hop).tolist()
-    measured = [metrics(references, estimates, rate_hz) for metrics in further]
+    measured = [metrics(mixture, references, estimates, rate_hz) for metrics in further]
     scores = []
     for i, target in enumerate(targets):
         ours = usdr(references[i], estimates[i]), finite_median(windows[i])
         plain = usdr(references[i], mixture), finite_median(mixture_windows[i])
         more = {name: value for of_targets in measured for name, value in of_targets[i].items()}
         scores.append(Score(song.name, target, *ours, *plain, more))
-        if gallery:
+        if gallery is not None and not math.isnan(ours[0]):
             heard = {"mixture": mixture, "truth": references[i], "estimate": estimates[i]}
             gallery.offer(song.name, target, ours[0], rate_hz, heard)
     return scores
 
 
-def about_run(run_dir: Path, folders: Sequence[Path], subset: str, split: str | None, device: object) -> dict[str, Any]:
+def about_run(
+    run_dir: Path, folders: Sequence[Path], subset: str, split: str | None, separator: Separator
+) -> dict[str, Any]:
     """What the numbers are of: names, not places, since a saved model's files are passed on to others."""
+    params = separator.audio_params
     return {
         "model": run_dir.resolve().name,
         "dataset": ", ".join(folder.resolve().name for folder in folders),
@@ -143,8 +164,10 @@ def about_run(run_dir: Path, folders: Sequence[Path], subset: str, split: str | 
         "split": split,
         "cSDR": f"windows of {WINDOW_SECONDS:g} s, hop {HOP_SECONDS:g} s",
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "device": str(device),
-        "versions": {"Python": platform.python_version(), "torch": torch.__version__},
+        "device": str(separator.device),
+        "precision": str(separator.precision).removeprefix("torch."),
+        "windows": f"{params.window_seconds:g} s, hop {params.hop_seconds:g} s, {params.fade}, {params.shifts} shifts",
+        "versions": {"demixer": __version__, "Python": platform.python_version(), "torch": torch.__version__},
     }
 
 

@@ -11,10 +11,10 @@ from rich.progress import Progress
 
 from demixer.errors import UserError, one_line, shown
 from demixer.progress import progress_bar
+from demixer.separation.processes import Process
 from demixer.separation.separator import Separator
 from demixer.songs.finding import Refusals, Song, find_songs
 from demixer.songs.options import Options
-from demixer.songs.processes import Process
 from demixer.songs.separating import Advance, separate_song
 from demixer.temporary import check_writable
 
@@ -65,7 +65,7 @@ def separate_catalogue(
     process = process or Process()
     stems = options.written(separator.targets)
     songs, refused = find_songs(inputs, output_dir, stems, options.audio_format.suffix)
-    songs = process.share(songs)
+    songs = process.share(songs, largest_first)
     if dry_run:
         return _list(songs, refused, options)
     check_writable(output_dir)
@@ -128,3 +128,11 @@ def _separate(song: Song, separator: Separator, options: Options, bar: Progress,
 def _fail(tally: Tally, path: Path, reason: str) -> None:
     tally.failed += 1
     print(f"error: `{shown(path)}`: {reason}", file=sys.stderr)
+
+
+def largest_first(song: Song) -> tuple[int, Path]:
+    """The order in which songs are dealt out to processes."""
+    try:
+        return -song.path.stat().st_size, song.path
+    except OSError:  # it has vanished, which is for the one to tell who gets it
+        return 0, song.path
