@@ -207,7 +207,8 @@ def test_museval_s_own_numbers_stand_beside_ours(tmp_path, model, monkeypatch, c
     lines = (model / "test.log").read_text().splitlines()
     headings = "the mixture's cSDR | museval SDR | museval ISR | museval SIR | museval SAR   (dB)"
     assert any(line.endswith(headings) for line in lines)
-    assert sum(line.startswith(("Some Song | ", "drums | ", "other | ", "mean | ")) for line in lines) == 5 + 3  # the intervals
+    begin = ("Some Song | ", "drums | ", "other | ", "mean | ")
+    assert sum(line.startswith(begin) for line in lines) == 5 + 3  # three of intervals
     shown = capsys.readouterr().out.splitlines()
     assert next(line.split() for line in shown if "our cSDR" in line)[1:5] == ["our", "cSDR", "museval", "SDR"]
     ours, theirs = next(line.split()[1:3] for line in reversed(shown) if line.strip().startswith("drums"))

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+NAMES = {"si_sdr_db": "SI-SDR", "log_wmse": "log-WMSE"}
+
 
 def counted(row: dict[str, float], songs: int) -> str:
     """Says how many songs a summary's row rests on."""
@@ -28,9 +30,11 @@ def decibels(value: float | None, sign: bool = False, digits: int = 2) -> str:
 def heading(metric: str) -> str:
     """A further metric's column as people read it.
 
-    >>> heading("museval_sdr_db")
-    'museval SDR'
+    >>> heading("museval_sdr_db"), heading("si_sdr_db")
+    ('museval SDR', 'SI-SDR')
     """
+    if metric in NAMES:
+        return NAMES[metric]
     *source, name = metric.removesuffix("_db").split("_")
     return " ".join([*source, name.upper()])
 
