@@ -230,10 +230,12 @@ def test_several_processes(command: str, world: Path, cluster: None) -> None:
         words += [f"hydra.run.dir={world / 'run'}"] if "hydra.run.dir" not in smaller and " -m " not in command else []
         smaller = " ".join([smaller.replace("train.py", str(SRC_DIR / "train.py")), *map(shlex.quote, words)])
     else:
-        smaller = smaller.replace("src/inference.py", str(SRC_DIR / "inference.py"))
+        smaller = re.sub(r"(?:src/)?((?:inference|evaluate)\.py)", rf"{SRC_DIR}/\1", smaller)
     calls = machines if command.startswith("torchrun") else 1
     run_together(smaller, calls)
-    if "train.py" not in command:
+    if "evaluate.py" in command:
+        assert (world / "results" / "valid.json").is_file()
+    elif "train.py" not in command:
         assert len([*(world / "stems").iterdir()]) == 2 * 4
     elif " -m " in command:
         assert {path.parts[-3] for path in world.glob("sweep/*/weights/last.ckpt")} == {"0_vocals", "1_bass"}
