@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from demixer.commands.parsing import Parser
-from demixer.data.prepare import PARTS, prepare
+from demixer.data.index import PARTS
+from demixer.data.prepare import prepare
 from demixer.data.tracks import SOURCES, SUBSETS
 from demixer.errors import UserError, run
 from demixer.paths import FILES_DIR

@@ -30,7 +30,7 @@ def test_writes_one_index_for_each_target_and_split(prepare, musdb_hq, tmp_path,
     tracks = find_tracks(musdb_hq, subset="train")
     frames = {track.name: track.frames for track in tracks}
     for part in ("train", "valid"):
-        segments = [segment for source in SOURCES for segment in read_index(tmp_path / f"{source}_{part}.txt")]
+        segments = [segment for source in SOURCES for segment in read_index(tmp_path / f"{source}_{part}.txt").segments]
         assert {segment.track for segment in segments} <= {track.name for track in split_tracks(tracks, part)}
         assert segments
         assert all(segment.end <= frames[segment.track] for segment in segments)
@@ -51,7 +51,7 @@ def test_subset_test_is_one_index_of_all_its_songs(prepare, musdb_hq, tmp_path):
     prepare("-i", musdb_hq, "-o", tmp_path, "--subset", "test", "-t", "drums")
     assert [file.name for file in tmp_path.iterdir()] == ["drums_test.txt"]
     songs = {track.name for track in find_tracks(musdb_hq, subset="test")}
-    assert {segment.track for segment in read_index(tmp_path / "drums_test.txt")} == songs
+    assert {segment.track for segment in read_index(tmp_path / "drums_test.txt").segments} == songs
 
 
 def test_a_detector_of_ones_own(prepare, musdb_hq, tmp_path):
@@ -59,7 +59,7 @@ def test_a_detector_of_ones_own(prepare, musdb_hq, tmp_path):
     values = "{window_seconds: 0.5, overlap: 0, chunks: 1, quantile: 0, threshold: 1e-4, silence: 1e-5, share: 0}"
     config.write_text(values)
     prepare("-i", musdb_hq, "-o", tmp_path, "-t", "drums", "--sad_cfg", config)
-    segments = read_index(tmp_path / "drums_train.txt")
+    segments = read_index(tmp_path / "drums_train.txt").segments
     rates = {track.name: track.sample_rate_hz for track in find_tracks(musdb_hq, subset="train")}
     assert {segment.end - segment.start for segment in segments} == {rates[segments[0].track] // 2}
 
@@ -71,7 +71,7 @@ def test_a_songs_missing_source_is_passed_over_and_counted(prepare, musdb_hq, tm
         shutil.copytree(song, data / song.name)
     (data / songs[0].name / "vocals.wav").rename(data / songs[0].name / "choir.wav")
     prepare("-i", data, "-o", tmp_path / "out", "-t", "vocals", "choir")
-    indexed = {s.track for part in ("train", "valid") for s in read_index(tmp_path / f"out/vocals_{part}.txt")}
+    indexed = {s.track for part in ("train", "valid") for s in read_index(tmp_path / f"out/vocals_{part}.txt").segments}
     assert indexed <= {song.name for song in songs[1:3]}
     assert "of 0" in capsys.readouterr().out  # the one choir is in one split, the other has none
 
@@ -128,7 +128,7 @@ def test_real_stem_files_are_decoded_once_and_as_musdb_does(prepare, shared_dir,
     prepare("-i", source, "-o", tmp_path / "out")
     wav_dir = tmp_path / "out/musdb18-wav"
     assert f"{wav_dir} (2 decoded now)" in capsys.readouterr().out
-    assert [(s.start, s.end) for s in read_index(tmp_path / "out/vocals_valid.txt")] == [
+    assert [(s.start, s.end) for s in read_index(tmp_path / "out/vocals_valid.txt").segments] == [
         (0, 264_600),
         (35_432, 300_032),
     ]

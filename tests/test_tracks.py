@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from demixer.data.index import Segment, covered_samples, read_index, write_index
-from demixer.data.tracks import MUSDB_VALIDATION_SONGS, Track, find_tracks, split_tracks
+from demixer.data.index import Index, Segment, covered_samples, read_index, write_index
+from demixer.data.splits import MUSDB_VALIDATION_SONGS
+from demixer.data.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 
 
@@ -105,16 +106,40 @@ def test_other_songs_are_split_by_name_alone():
     assert split_tracks(tracks, "valid", 0) == []
 
 
+def test_unknown_validation_songs_are_all_named_with_what_was_meant():
+    tracks = [track(name) for name in ("Amber", "Birch", "Artist/Cedar")]
+    with pytest.raises(UserError) as error:
+        split_tracks(tracks, "valid", ["Amber", "brich", "Cedar", "Xylophone"])
+    assert str(error.value) == (
+        "`valid` names 3 song(s) that are not here: `Cedar` (did you mean `Artist/Cedar`?), `Xylophone`, "
+        "`brich` (did you mean `Birch`?)"
+    )
+    assert split_tracks(tracks, "valid", "Amber") == tracks[:1]  # a name, not its letters
+    assert split_tracks([track("17")], "valid", [17]) == [track("17")]  # as Hydra reads data.valid=[17]
+    for fraction in (5, -0.1):
+        with pytest.raises(UserError, match=rf"`valid` \(={fraction}\) must be .* a fraction in 0…1"):
+            split_tracks(tracks, "valid", fraction)
+
+
 def test_index_round_trip_and_its_exact_bytes(tmp_path):
-    segments = [Segment("Bjørk – Ä", 0, 6), Segment("b", 3, 9)]
-    write_index(tmp_path / "new/vocals_train.txt", segments)
-    expected = "Bjørk – Ä\t0\t6\nb\t3\t9\n".encode()
+    index = Index([Segment("Bjørk – Ä", 0, 6), Segment("b", 3, 9)], {"Bjørk – Ä": 7, "b": 9, "silent": 5})
+    write_index(tmp_path / "new/vocals_train.txt", index)
+    expected = "Bjørk – Ä\t0\t6\t7\nb\t3\t9\t9\nsilent\t0\t0\t5\n".encode()
     assert (tmp_path / "new/vocals_train.txt").read_bytes() == expected
-    assert read_index(tmp_path / "new/vocals_train.txt") == segments
+    assert read_index(tmp_path / "new/vocals_train.txt") == index
     assert covered_samples([Segment("a", 0, 6), Segment("b", 0, 2), Segment("a", 3, 9), Segment("a", 4, 5)]) == 11
 
 
-@pytest.mark.parametrize("line", ["song 0 5", "song\t5\t5", "song\t-1\t5", "song\t0\tx", "a\tb\t0\t5"])
+def test_an_index_of_three_columns_is_still_read(tmp_path):
+    path = tmp_path / "vocals_train.txt"
+    path.write_text("a\t0\t6\nb\t3\t9\n")
+    assert read_index(path) == Index([Segment("a", 0, 6), Segment("b", 3, 9)], {})
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["song 0 5", "song\t5\t5", "song\t-1\t5", "song\t0\tx", "a\tb\t0\t5", "song\t0\t0", "a\t0\t5\t4", "a\t0\t5\t6\t7"],
+)
 def test_a_broken_index_line_is_named(tmp_path, line):
     path = tmp_path / "vocals_train.txt"
     path.write_text(f"fine\t0\t5\n{line}\n")
@@ -126,8 +151,11 @@ def test_index_that_cannot_be(tmp_path):
     with pytest.raises(UserError, match=r"none.txt` does not exist; .*prepare_dataset.py"):
         read_index(tmp_path / "none.txt")
     with pytest.raises(UserError, match="tab or a line break"):
-        write_index(tmp_path / "x.txt", [Segment("a\tb", 0, 5)])
+        write_index(tmp_path / "x.txt", Index([Segment("a\tb", 0, 5)], {"a\tb": 5}))
     assert not (tmp_path / "x.txt").exists()
+    (tmp_path / "two.txt").write_text("a\t0\t5\t9\na\t5\t8\t10\n")
+    with pytest.raises(UserError, match=r"two.txt:2: `a` had 9 samples before"):
+        read_index(tmp_path / "two.txt")
 
 
 @pytest.mark.shared

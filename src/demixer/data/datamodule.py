@@ -1,5 +1,7 @@
 """Songs in folders → batches for training and whole songs for validation."""
 
+import logging
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,13 @@ from demixer.data.loading import Batch, ResumableLoader, collate_examples, colla
 from demixer.data.pools import salient_segments, whole_songs
 from demixer.data.randomness import generator_for
 from demixer.data.sampler import ShardSampler, StreamSampler
+from demixer.data.splits import Valid
 from demixer.data.stem_names import sources_around
 from demixer.data.stems import Stems
 from demixer.data.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class MusicDataModule(LightningDataModule):
@@ -31,7 +36,7 @@ class MusicDataModule(LightningDataModule):
         roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
         targets: What is trained, some of ``sources``, in the model's order.
         sources: What is mixed; None: see :func:`demixer.data.stem_names.sources_around`.
-        index_dir: Where prepare_dataset.py wrote ``{source}_train.txt``; needed with ``sad``.
+        index_dir: Where prepare_dataset.py wrote ``{source}_train.txt`` and ``_valid.txt``; needed with ``sad``.
         sad: Draw crops from the segments of the index; otherwise from any position, in proportion to duration.
         sample_rate_hz: The model's; songs at another rate are resampled as they are read.
         crop_seconds: Length of a training example.
@@ -40,8 +45,8 @@ class MusicDataModule(LightningDataModule):
         seed: Of every random choice here.
         remix_probability: How often the sources of an example come from different songs.
         augmentations: See :class:`demixer.data.augmentations.Augmentations`.
-        valid: Validation songs, by name or as a fraction; None: the official ones, see
-            :func:`demixer.data.tracks.split_tracks`.
+        valid: Validation songs, by name or as a fraction; an empty list: none, and all songs are trained on; None:
+            the official ones, see :func:`demixer.data.splits.validation_names`.
         max_valid_songs: Validate on the first so many songs only.
         preload: Keep the training stems in memory.
         num_workers: Processes that read; 0 reads in the training process.
@@ -62,7 +67,7 @@ class MusicDataModule(LightningDataModule):
         seed: int = 0,
         remix_probability: float = 1.0,
         augmentations: Augmentations | None = None,
-        valid: Collection[str] | float | None = None,
+        valid: Valid = None,
         max_valid_songs: int | None = None,
         preload: bool = False,
         num_workers: int = 2,
@@ -100,14 +105,34 @@ class MusicDataModule(LightningDataModule):
         wanted = self.sources or self.targets
         self.sources = self.sources or sources_around(self.targets, self.roots)
         tracks = find_tracks(self.roots, (*self.sources, "mixture"), subset="train")
-        having = [track for track in tracks if track.paths.keys() & set(self.targets)]
-        valid = split_tracks(having, "valid", self.valid)  # a song without a target says nothing about it
+        valid = self._validation_tracks(tracks)
         if stage in (None, "fit") and self.train_set is None:
             self.train_set = self._training_set(tracks, {track.name for track in valid}, wanted)
             # a source that was found in validation songs only comes last, where nobody asks a training batch for it
             self.sources = tuple(dict.fromkeys((*self.train_set.pools, *self.sources)))
         valid_stems = Stems(valid[: self.max_valid_songs], self.sources, self.sample_rate_hz)
         self.valid_set = SongDataset(valid_stems, self.sources)
+        if not len(self.valid_set):
+            self._validate_nothing()
+
+    def _validation_tracks(self, tracks: Sequence[Track]) -> list[Track]:
+        """The validation songs: only such as have a target, since one without it says nothing about it."""
+        having = [track for track in tracks if track.paths.keys() & set(self.targets)]
+        if self.valid is None or isinstance(self.valid, float | int):
+            valid = split_tracks(having, "valid", self.valid)
+        else:
+            named = split_tracks(tracks, "valid", self.valid)
+            valid = [track for track in named if track in having]
+            if named and not valid:
+                raise UserError(f"no song of `valid` (={self.valid}) has a file of {', '.join(self.targets)}")
+        return valid
+
+    def _validate_nothing(self) -> None:
+        nothing = "no song is validated on (`valid` %s, `max_valid_songs` %s): the last weights are the result"
+        log.warning(nothing, self.valid, self.max_valid_songs)
+        if self.trainer:
+            self.trainer.limit_val_batches = 0  # Lightning's way to say so
+            warnings.filterwarnings("ignore", ".*could not find the monitored key")  # ModelCheckpoint's, of no score
 
     def _training_set(
         self, tracks: Sequence[Track], held_out: Collection[str], wanted: Collection[str]
@@ -118,7 +143,7 @@ class MusicDataModule(LightningDataModule):
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
         stems = Stems(train, self.sources, self.sample_rate_hz, self.preload)
         if self.index_dir is not None and self.sad:
-            known = {track.name for track in tracks}
+            known = {track.name: track for track in tracks}
             pools = {one: salient_segments(stems, one, Path(self.index_dir), known) for one in self.sources}
         else:
             pools = {one: whole_songs(stems, one) for one in self.sources}
@@ -142,8 +167,10 @@ class MusicDataModule(LightningDataModule):
             self.train_set, self.batch_size, sampler=sampler, collate_fn=collate_examples, **self._workers()
         )
 
-    def val_dataloader(self) -> DataLoader:
-        """One whole song a batch; each process has its own share of the songs."""
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """One whole song a batch; each process has its own share of the songs. Without songs, no loader."""
+        if not len(self.valid_set):
+            return []
         sampler = ShardSampler(self.valid_set, *self._process())
         return DataLoader(self.valid_set, 1, sampler=sampler, collate_fn=collate_song)
 

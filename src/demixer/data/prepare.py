@@ -8,13 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from demixer.data.activity import ActivityDetector, load_detector
-from demixer.data.index import Segment, covered_samples, index_path, write_index
+from demixer.data.index import PARTS, Index, Segment, covered_samples, index_path, write_index
 from demixer.data.stem_files import decode_stem_files, find_stem_files
 from demixer.data.tracks import SOURCES, Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.progress import progress_bar
-
-PARTS = ("train", "valid")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,8 @@ def index_targets(
                 for track in having:
                     segments += detector(track, target)
                     bar.advance(task)
-                write_index(index_path(folder, target, part), segments)
+                frames = {track.name: track.frames for track in having}
+                write_index(index_path(folder, target, part), Index(segments, frames))
                 rows.append(_summary(target, part, having, segments))
     return rows
 

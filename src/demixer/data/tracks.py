@@ -1,39 +1,19 @@
 """Which songs there are: folders that hold ``{source}.wav`` or ``{source}.flac``; only headers are read here."""
 
-import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 
+from demixer.data.splits import Valid, validation_names
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 
 SUBSETS = ("train", "test")
 SUFFIXES = (".wav", ".flac")
-
-# The validation songs of MUSDB18, as `validation_tracks` in configs/mus.yaml of the package musdb 0.4.3 names them
-# (copied, because importing musdb needs the ffmpeg program).
-MUSDB_VALIDATION_SONGS = frozenset(
-    {
-        "ANiMAL - Rockshow",
-        "Actions - One Minute Smile",
-        "Alexander Ross - Goodbye Bolero",
-        "Clara Berry And Wooldog - Waltz For My Victims",
-        "Fergessen - Nos Palpitants",
-        "James May - On The Line",
-        "Johnny Lokke - Promises & Lies",
-        "Leaf - Summerghost",
-        "Meaxic - Take A Step",
-        "Patrick Talbot - A Reason To Leave",
-        "Skelpolu - Human Mistakes",
-        "Traffic Experiment - Sirens",
-        "Triviul - Angelsaint",
-        "Young Griffo - Pennies",
-    }
-)
+LENGTH_SECONDS, LENGTH_SHARE = 0.1, 0.01  # how far the lengths of what belongs together may differ
 
 
 @dataclass(frozen=True)
@@ -100,27 +80,21 @@ def check_tracks(songs: dict[str, dict[str, Path]]) -> list[Track]:
     return tracks
 
 
-def split_tracks(tracks: Sequence[Track], split: str, valid: Collection[str] | float | None = None) -> list[Track]:
-    """The tracks of one split, ``train`` or ``valid``.
+def split_tracks(tracks: Sequence[Track], split: str, valid: Valid = None) -> list[Track]:
+    """The tracks of one split, ``train`` or ``valid``; which songs ``valid`` means: :func:`validation_names`.
 
-    Args:
-        tracks: Songs to divide.
-        split: Which part to return.
-        valid: The names of the validation songs; or the fraction of songs to validate on, chosen by a hash of the
-            name alone, so that a song stays where it is when others come or go; None: the official MUSDB18 names
-            if any of them is here, otherwise a tenth.
+    Raises:
+        UserError: there is no such split, or ``valid`` names a song that is not here.
     """
     if split not in ("train", "valid"):
         raise UserError(f"split `{split}` is neither `train` nor `valid`")
-    names = {track.name for track in tracks}
-    if valid is None:
-        valid = (names & MUSDB_VALIDATION_SONGS) or 0.1
-    if isinstance(valid, float | int):
-        fraction = valid
-        valid = {name for name in names if _hash(name) < fraction}
-        if not valid and fraction > 0 and len(names) > 1:  # few songs: one is still needed
-            valid = {min(names, key=_hash)}
-    return [track for track in tracks if (track.name in valid) == (split == "valid")]
+    chosen = validation_names({track.name for track in tracks}, valid)
+    return [track for track in tracks if (track.name in chosen) == (split == "valid")]
+
+
+def same_length(frames: int, other: int, sample_rate_hz: int) -> bool:
+    """Whether two lengths pass for one: they differ by at most a tenth of a second, or 1 % of the longer one."""
+    return abs(frames - other) <= max(LENGTH_SECONDS * sample_rate_hz, LENGTH_SHARE * max(frames, other))
 
 
 def _songs_in(root: Path, sources: Sequence[str], subset: str | None) -> Iterator[tuple[str, dict[str, Path]]]:
@@ -172,8 +146,3 @@ def _misfits(shapes: dict[Path, tuple[int, int]]) -> list[str]:
         for path, (frames, rate) in shapes.items()
         if (frames, rate) != usual
     ]
-
-
-def _hash(name: str) -> float:
-    """A number in [0, 1) that depends on the name alone (``hash`` differs from process to process)."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
