@@ -6,7 +6,7 @@ from pathlib import Path
 from demixer.commands.parsing import Parser
 from demixer.data.index import PARTS
 from demixer.data.prepare import prepare
-from demixer.data.tracks import SOURCES, SUBSETS
+from demixer.data.tracks import SUBSETS
 from demixer.errors import UserError, run
 from demixer.paths import FILES_DIR
 
@@ -18,7 +18,12 @@ def main() -> None:
     help_input = "folder(s) of songs: MUSDB18-HQ, MUSDB18 (.stem.mp4) or one's own; default: $MUSDB_DIR"
     add("-i", "--input_dir", "--input-dir", type=Path, nargs="+", help=help_input)
     add("-o", "--output_dir", "--output-dir", type=Path, default=FILES_DIR, help="where the indices go")
-    add("-t", "--target", nargs="+", default=SOURCES, help="source(s) to index")
+    add(
+        "-t",
+        "--target",
+        nargs="+",
+        help="source(s) to index; default: vocals, drums, bass, other",
+    )
     add("--subset", choices=SUBSETS, default="train")
     add("--split", choices=PARTS, help="which part of the subset train; default: both")
     add("--sad_cfg", "--sad-cfg", default="default", help="a name in conf/sad or a file")

@@ -107,6 +107,19 @@ class TestTrainingBatch:
         }
         assert songs == {"Tiny Band - Birch"}
 
+    @pytest.mark.parametrize("targets", [["vocals"], ["vocals", "drums"]])
+    def test_songs_as_they_are_are_heard_where_a_target_sounds(self, module, index_dir, targets):
+        data = module(sad=True, index_dir=index_dir, remix_probability=0.0, targets=targets, valid=[])
+        data.setup("fit")
+        indices = [read_index(index_path(index_dir, one, part)) for one in targets for part in ("train", "valid")]
+        salient = {(one.track, one.start, one.end) for index in indices for one in index.segments}
+        assert ("Tiny Band - Amber", 0, 264600) not in salient or len(targets) > 1  # the voice enters later
+        crops = [data.train_set.crops(index) for index in range(300)]
+        assert all(len(set(map(id, crop.values()))) == 1 for crop in crops)
+        drawn = [crop["vocals"] for crop in crops]
+        assert {(one.segment.track, one.segment.start, one.segment.end) for one in drawn} == salient
+        assert all(one.segment.start <= one.start <= one.segment.end - one.length for one in drawn)
+
 
 class TestSameBatches:
     @pytest.mark.filterwarnings("ignore:.*worker processes in total")  # 4 may be more than there are cores

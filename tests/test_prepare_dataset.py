@@ -76,6 +76,18 @@ def test_a_songs_missing_source_is_passed_over_and_counted(prepare, musdb_hq, tm
     assert "of 0" in capsys.readouterr().out  # the one choir is in one split, the other has none
 
 
+def test_by_default_what_is_there_is_indexed(prepare, musdb_hq, tmp_path, capsys):
+    drums_only = tmp_path / "drums"
+    for track in find_tracks(musdb_hq, ["drums"], subset="train")[:2]:
+        (drums_only / track.name).mkdir(parents=True)
+        shutil.copy(track.paths["drums"], drums_only / track.name)
+    prepare("-i", drums_only, "-o", tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"drums_train.txt", "drums_valid.txt"}
+    assert "no song has vocals, bass, other: there is no index of it" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"target `bass` is in none of the 2 songs; they have drums"):
+        prepare("-i", drums_only, "-o", tmp_path / "named", "-t", "drums", "bass")
+
+
 def test_what_a_user_gets_wrong(prepare, musdb_hq, tmp_path, monkeypatch):
     monkeypatch.delenv("MUSDB_DIR", raising=False)
     with pytest.raises(UserError, match="give -i INPUT_DIR or set MUSDB_DIR"):

@@ -31,7 +31,7 @@ def test_finds_wav_and_flac_in_several_roots_with_missing_and_own_sources(tmp_pa
     write_stem(tmp_path / "two/notes/kazoo.wav")
     found = find_tracks([tmp_path / "one", tmp_path / "two"], ("vocals", "guitar"), "train")
     assert found == [
-        Track("Artist/A", {"guitar": tmp_path / "two/Artist/A/guitar.flac"}, 500, 48_000),
+        Track("Artist/A", {"guitar": tmp_path / "two/Artist/A/guitar.flac"}, 500, 48_000, root=1),
         Track("B", {s: tmp_path / f"one/train/B/{s}.wav" for s in ("vocals", "guitar")}, 1000, 44_100),
     ]
     assert list(found[1].paths) == ["vocals", "guitar"]  # in the order asked for

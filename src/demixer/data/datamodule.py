@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from demixer.data.augmentations import Augmentations
 from demixer.data.dataset import RemixDataset, SongDataset
 from demixer.data.loading import Batch, ResumableLoader, collate_examples, collate_song, worker_options
-from demixer.data.pools import salient_segments, whole_songs
+from demixer.data.pools import MixedPool, Pool, check_root_weights, coherent, salient_segments, whole_songs
 from demixer.data.randomness import generator_for
 from demixer.data.sampler import ShardSampler, StreamSampler
 from demixer.data.splits import Valid
@@ -34,6 +34,8 @@ class MusicDataModule(LightningDataModule):
 
     Args:
         roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
+        root_weights: How often each of ``roots`` is drawn from, see :func:`demixer.data.pools.pool_of`; None: by the
+            number of its segments.
         targets: What is trained, some of ``sources``, in the model's order.
         sources: What is mixed; None: see :func:`demixer.data.stem_names.sources_around`.
         index_dir: Where prepare_dataset.py wrote ``{source}_train.txt`` and ``_valid.txt``; needed with ``sad``.
@@ -43,7 +45,8 @@ class MusicDataModule(LightningDataModule):
         batch_size: Examples a batch, on each process.
         samples_per_epoch: Examples an epoch, over all processes.
         seed: Of every random choice here.
-        remix_probability: How often the sources of an example come from different songs.
+        remix_probability: How often the sources of an example come from different songs; otherwise they are one
+            song's at one place, with ``sad`` one where a target sounds.
         augmentations: See :class:`demixer.data.augmentations.Augmentations`.
         valid: Validation songs, by name or as a fraction; an empty list: none, and all songs are trained on; None:
             the official ones, see :func:`demixer.data.splits.validation_names`.
@@ -72,6 +75,7 @@ class MusicDataModule(LightningDataModule):
         preload: bool = False,
         num_workers: int = 2,
         prefetch_factor: int = 2,
+        root_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         unknown = [target for target in targets if target not in (sources or targets)]
@@ -85,7 +89,9 @@ class MusicDataModule(LightningDataModule):
             raise UserError(
                 f"`crop_seconds` (={crop_seconds}) must be above 0, `remix_probability` (={remix_probability}) in 0…1"
             )
-        self.roots, self.index_dir, self.sad = roots, index_dir, sad
+        if root_weights is not None:
+            check_root_weights(root_weights, roots)
+        self.roots, self.root_weights, self.index_dir, self.sad = roots, root_weights, index_dir, sad
         self.sources, self.targets = tuple(sources or ()), tuple(targets)
         self.sample_rate_hz, self.crop_samples = sample_rate_hz, round(crop_seconds * sample_rate_hz)
         self.batch_size, self.samples_per_epoch = batch_size, samples_per_epoch
@@ -142,21 +148,33 @@ class MusicDataModule(LightningDataModule):
         if not train:
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
         stems = Stems(train, self.sources, self.sample_rate_hz, self.preload)
-        if self.index_dir is not None and self.sad:
-            known = {track.name: track for track in tracks}
-            pools = {one: salient_segments(stems, one, Path(self.index_dir), known) for one in self.sources}
-        else:
-            pools = {one: whole_songs(stems, one) for one in self.sources}
-        pools = {one: pool for one, pool in pools.items() if pool.segments or one in wanted}
+        pools = {one: self._pool(stems, one, {track.name: track for track in tracks}) for one in self.sources}
+        if missing := [one for one, pool in pools.items() if not pool.segments and one not in wanted]:
+            log.warning("no training song has %s: nothing of the kind is mixed around the target", ", ".join(missing))
+            pools = {one: pool for one, pool in pools.items() if one not in missing}
         return RemixDataset(
             stems,
             pools,
-            whole_songs(stems),
+            self._coherent_pool(stems, pools),
             crop_samples=self.crop_samples,
             length=self.samples_per_epoch,
             seed=self.seed,
             augmentations=self.augmentations,
             remix_probability=self.remix_probability,
+        )
+
+    def _pool(self, stems: Stems, source: str, tracks: Mapping[str, Track]) -> Pool:
+        if self.sad:
+            return salient_segments(stems, source, Path(self.index_dir), tracks, self.root_weights)
+        return whole_songs(stems, source, self.root_weights)
+
+    def _coherent_pool(self, stems: Stems, pools: Mapping[str, Pool]) -> Pool:
+        """Where songs are heard as they are: with the index, where a target sounds, each target as often."""
+        if not self.sad:
+            return coherent(whole_songs(stems), stems, tuple(pools), self.root_weights, by_duration=True)
+        return MixedPool(
+            [coherent(pools[target], stems, tuple(pools), self.root_weights) for target in self.targets],
+            [1.0] * len(self.targets),
         )
 
     def train_dataloader(self) -> DataLoader:

@@ -30,16 +30,26 @@ class Summary:
 def prepare(
     input_dirs: Sequence[Path],
     output_dir: Path,
-    targets: Sequence[str],
+    targets: Sequence[str] | None = None,
     subset: str = "train",
     split: str | None = None,
     sad_cfg: str = "default",
     wav_dir: Path | None = None,
 ) -> None:
-    """Write ``{output_dir}/{target}_{part}.txt`` for each target and part, and print what they hold."""
+    """Write ``{output_dir}/{target}_{part}.txt`` for each target and part, and print what they hold.
+
+    ``targets`` None: those of the four sources that the songs have.
+
+    Raises:
+        UserError: there are no songs, bad files, or a target of ``targets`` is in none of the songs.
+    """
     detector = load_detector(sad_cfg)
     roots = wav_folders(input_dirs, subset, output_dir, wav_dir)
-    tracks = find_tracks(roots, tuple(dict.fromkeys((*SOURCES, *targets))), subset)
+    tracks = find_tracks(roots, tuple(dict.fromkeys((*SOURCES, *(targets or ())))), subset)
+    if targets is None:
+        targets = [source for source in SOURCES if any(source in track.paths for track in tracks)]
+        if missing := [source for source in SOURCES if source not in targets]:
+            print(f"no song has {', '.join(missing)}: there is no index of it")
     parts = ("test",) if subset == "test" else (split,) if split else PARTS
     rows = index_targets(tracks, targets, parts, detector, output_dir)
     Console().print(summary_table(rows, f"indices in {output_dir}"))

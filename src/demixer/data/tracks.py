@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import soundfile
@@ -18,12 +18,13 @@ LENGTH_SECONDS, LENGTH_SHARE = 0.1, 0.01  # how far the lengths of what belongs 
 
 @dataclass(frozen=True)
 class Track:
-    """A song: its name, the file of each source that it has, and what all those files share."""
+    """A song: its name, the file of each source that it has, what those files share, and the number of its root."""
 
     name: str
     paths: dict[str, Path]
     frames: int
     sample_rate_hz: int
+    root: int = 0
 
 
 def find_tracks(
@@ -42,19 +43,20 @@ def find_tracks(
     """
     roots = [roots] if isinstance(roots, str | Path) else roots
     songs: dict[str, dict[str, Path]] = {}
-    for root in map(Path, roots):
+    numbers: dict[str, int] = {}
+    for number, root in enumerate(map(Path, roots)):
         if not root.is_dir():
             raise UserError(f"dataset folder `{root}` does not exist")
         for name, paths in _songs_in(root, sources, subset):
             if name in songs:
                 one, two = (next(iter(p.values())).parent for p in (songs[name], paths))
                 raise UserError(f"two songs are named `{name}`: `{one}` and `{two}`; rename one of the folders")
-            songs[name] = paths
+            songs[name], numbers[name] = paths, number
     if not songs:
         where = ", ".join(f"`{root}`" for root in roots) + (f" (subset `{subset}`)" if subset else "")
         files = ", ".join(f"{source}.wav" for source in sources)
         raise UserError(f"no songs in {where}: looked for folders that hold {files} (or .flac)")
-    return check_tracks(dict(sorted(songs.items())))
+    return [replace(track, root=numbers[track.name]) for track in check_tracks(dict(sorted(songs.items())))]
 
 
 def check_tracks(songs: dict[str, dict[str, Path]]) -> list[Track]:
