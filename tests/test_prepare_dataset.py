@@ -66,7 +66,7 @@ def test_a_detector_of_ones_own(prepare, musdb_hq, tmp_path):
 
 def test_a_songs_missing_source_is_passed_over_and_counted(prepare, musdb_hq, tmp_path, capsys):
     data = tmp_path / "data"
-    songs = [track.paths["vocals"].parent for track in find_tracks(musdb_hq, subset="train")]
+    songs = [track.paths["vocals"][0].parent for track in find_tracks(musdb_hq, subset="train")]
     for song in songs[:3]:
         shutil.copytree(song, data / song.name)
     (data / songs[0].name / "vocals.wav").rename(data / songs[0].name / "choir.wav")
@@ -80,7 +80,7 @@ def test_by_default_what_is_there_is_indexed(prepare, musdb_hq, tmp_path, capsys
     drums_only = tmp_path / "drums"
     for track in find_tracks(musdb_hq, ["drums"], subset="train")[:2]:
         (drums_only / track.name).mkdir(parents=True)
-        shutil.copy(track.paths["drums"], drums_only / track.name)
+        shutil.copy(track.paths["drums"][0], drums_only / track.name)
     prepare("-i", drums_only, "-o", tmp_path / "out")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"drums_train.txt", "drums_valid.txt"}
     assert "no song has vocals, bass, other: there is no index of it" in capsys.readouterr().out
@@ -102,7 +102,7 @@ def test_what_a_user_gets_wrong(prepare, musdb_hq, tmp_path, monkeypatch):
 def test_bad_data_stops_the_script_with_one_line_and_code_2(musdb_hq, tmp_path, run_script):
     data = tmp_path / "data"
     shutil.copytree(musdb_hq, data)
-    bad = [track.paths["drums"] for track in find_tracks(data, subset="train")[:2]]
+    bad = [track.paths["drums"][0] for track in find_tracks(data, subset="train")[:2]]
     for path in bad:
         path.write_bytes(b"no audio")
     result = run_script("prepare_dataset", "-i", data, "-o", tmp_path / "out")

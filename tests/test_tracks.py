@@ -8,7 +8,8 @@ import soundfile
 
 from demixer.data.index import Index, Segment, covered_samples, read_index, write_index
 from demixer.data.splits import MUSDB_VALIDATION_SONGS
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.data.track_files import Track, read_source, same_length
+from demixer.data.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
 
 
@@ -31,8 +32,8 @@ def test_finds_wav_and_flac_in_several_roots_with_missing_and_own_sources(tmp_pa
     write_stem(tmp_path / "two/notes/kazoo.wav")
     found = find_tracks([tmp_path / "one", tmp_path / "two"], ("vocals", "guitar"), "train")
     assert found == [
-        Track("Artist/A", {"guitar": tmp_path / "two/Artist/A/guitar.flac"}, 500, 48_000, root=1),
-        Track("B", {s: tmp_path / f"one/train/B/{s}.wav" for s in ("vocals", "guitar")}, 1000, 44_100),
+        Track("Artist/A", {"guitar": (tmp_path / "two/Artist/A/guitar.flac",)}, 500, 48_000, root=1),
+        Track("B", {s: (tmp_path / f"one/train/B/{s}.wav",) for s in ("vocals", "guitar")}, 1000, 44_100),
     ]
     assert list(found[1].paths) == ["vocals", "guitar"]  # in the order asked for
     assert [t.name for t in find_tracks(str(tmp_path / "one"), ("vocals",), "test")] == ["T"]
@@ -42,7 +43,7 @@ def test_finds_wav_and_flac_in_several_roots_with_missing_and_own_sources(tmp_pa
 def test_wav_goes_before_flac_of_the_same_source(tmp_path):
     for suffix in ("flac", "wav"):
         write_stem(tmp_path / f"song/vocals.{suffix}")
-    assert find_tracks(tmp_path)[0].paths == {"vocals": tmp_path / "song/vocals.wav"}
+    assert find_tracks(tmp_path)[0].paths == {"vocals": (tmp_path / "song/vocals.wav",)}
 
 
 @pytest.mark.parametrize(("name", "subset"), [("test", "test"), ("train", "train"), ("mine", "train")])
@@ -59,9 +60,9 @@ def test_every_bad_file_is_named_with_its_reason_in_one_error(tmp_path):
         for source in ("vocals", "drums", "bass"):
             write_stem(tmp_path / song / f"{source}.wav")
     bad = {
-        write_stem(tmp_path / "a/drums.wav", frames=999): "has 999 frames at 44100 Hz, its siblings 1000 at 44100 Hz",
-        write_stem(tmp_path / "b/vocals.wav", rate=48_000): "has 1000 frames at 48000 Hz",
-        write_stem(tmp_path / "c/bass.wav", channels=1): r"has 1 channel\(s\), not 2",
+        write_stem(tmp_path / "a/drums.wav", frames=5411): "has 5411 frames at 44100 Hz, its siblings 1000 at 44100 Hz",
+        write_stem(tmp_path / "b/vocals.wav", rate=48_000): "has 1000 frames at 48000 Hz, its siblings 1000 at 44100",
+        write_stem(tmp_path / "c/bass.wav", channels=3): "has 3 channels, not 1 or 2",
         write_stem(tmp_path / "d/drums.wav", frames=0): "is empty",
         tmp_path / "e/drums.wav": "cannot be read",
     }
@@ -71,6 +72,41 @@ def test_every_bad_file_is_named_with_its_reason_in_one_error(tmp_path):
     for path, reason in bad.items():
         assert error.match(f"`{path}`: {reason}")
     assert str(error.value).count(".wav`") == 5
+
+
+def test_mono_and_slightly_short_files_are_made_fit_with_a_line_each(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    stems = {
+        "vocals": rng.uniform(-1, 1, (9000, 1)),
+        "drums": rng.uniform(-1, 1, (8990, 2)),
+        "bass": np.ones((8995, 2)),
+    }
+    for source, samples in stems.items():
+        (tmp_path / "song").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / f"song/{source}.wav", samples, 44100, subtype="FLOAT")
+    (track,) = find_tracks(tmp_path)
+    assert caplog.messages == [
+        f"1 mono file(s) are heard on both channels, the first is `{tmp_path / 'song/vocals.wav'}`",
+        "2 file(s) end up to 10 samples before their song and are taken to end in silence, the first is "
+        f"`{tmp_path / 'song/drums.wav'}`",
+    ]
+    assert track.frames == 9000
+    vocals, drums, bass = (read_source(track, source).numpy() for source in ("vocals", "drums", "bass"))
+    assert vocals == pytest.approx(np.tile(stems["vocals"].T, (2, 1)))
+    assert drums[:, :8990] == pytest.approx(stems["drums"].T)
+    assert not drums[:, 8990:].any()
+    assert bass[:, 8990:8995] == pytest.approx(stems["bass"].T[:, 8990:])
+    assert not bass[:, 8995:].any()
+    assert read_source(track, "drums", 8985, 8995).numpy() == pytest.approx(drums[:, 8985:8995])
+    assert not read_source(track, "drums", 8995, 9000).any()
+
+
+@pytest.mark.parametrize(
+    ("frames", "other", "same"),
+    [(44100, 39690, True), (44100, 39689, False), (10**7, 99 * 10**5, True), (10**7, 98 * 10**5, False)],
+)
+def test_lengths_may_differ_by_a_tenth_of_a_second_or_a_hundredth(frames, other, same):
+    assert same_length(frames, other, 44100) == same_length(other, frames, 44100) == same
 
 
 def test_mistakes_in_naming_are_refused(tmp_path):

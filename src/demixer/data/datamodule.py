@@ -1,6 +1,8 @@
 """Songs in folders → batches for training and whole songs for validation."""
 
 import logging
+import tempfile
+import uuid
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +13,10 @@ from torch.utils.data import DataLoader
 
 from demixer.data.augmentations import Augmentations
 from demixer.data.dataset import RemixDataset, SongDataset
+from demixer.data.layouts import FOLDERS, layout_of_each
 from demixer.data.loading import Batch, ResumableLoader, collate_examples, collate_song, worker_options
 from demixer.data.pools import MixedPool, Pool, check_root_weights, coherent, salient_segments, whole_songs
+from demixer.data.preload import SharedFile
 from demixer.data.randomness import generator_for
 from demixer.data.sampler import ShardSampler, StreamSampler
 from demixer.data.splits import Valid
@@ -34,6 +38,7 @@ class MusicDataModule(LightningDataModule):
 
     Args:
         roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
+        layout: How songs lie in the roots, see :mod:`demixer.data.layouts`: one name, or one for each root.
         root_weights: How often each of ``roots`` is drawn from, see :func:`demixer.data.pools.pool_of`; None: by the
             number of its segments.
         targets: What is trained, some of ``sources``, in the model's order.
@@ -51,7 +56,7 @@ class MusicDataModule(LightningDataModule):
         valid: Validation songs, by name or as a fraction; an empty list: none, and all songs are trained on; None:
             the official ones, see :func:`demixer.data.splits.validation_names`.
         max_valid_songs: Validate on the first so many songs only.
-        preload: Keep the training stems in memory.
+        preload: Keep the training stems in memory, one copy for all processes of a machine.
         num_workers: Processes that read; 0 reads in the training process.
         prefetch_factor: Batches that each worker reads ahead.
     """
@@ -76,6 +81,7 @@ class MusicDataModule(LightningDataModule):
         num_workers: int = 2,
         prefetch_factor: int = 2,
         root_weights: Sequence[float] | None = None,
+        layout: str | Sequence[str] = FOLDERS,
     ) -> None:
         super().__init__()
         unknown = [target for target in targets if target not in (sources or targets)]
@@ -91,6 +97,7 @@ class MusicDataModule(LightningDataModule):
             )
         if root_weights is not None:
             check_root_weights(root_weights, roots)
+        self.layout = layout_of_each(layout, roots)
         self.roots, self.root_weights, self.index_dir, self.sad = roots, root_weights, index_dir, sad
         self.sources, self.targets = tuple(sources or ()), tuple(targets)
         self.sample_rate_hz, self.crop_samples = sample_rate_hz, round(crop_seconds * sample_rate_hz)
@@ -109,8 +116,8 @@ class MusicDataModule(LightningDataModule):
             UserError: no songs, bad files (all in one list), or an index that does not belong to the songs.
         """
         wanted = self.sources or self.targets
-        self.sources = self.sources or sources_around(self.targets, self.roots)
-        tracks = find_tracks(self.roots, (*self.sources, "mixture"), subset="train")
+        self.sources = self.sources or sources_around(self.targets, self.roots, layout=self.layout)
+        tracks = find_tracks(self.roots, (*self.sources, "mixture"), "train", self.layout)
         valid = self._validation_tracks(tracks)
         if stage in (None, "fit") and self.train_set is None:
             self.train_set = self._training_set(tracks, {track.name for track in valid}, wanted)
@@ -147,7 +154,7 @@ class MusicDataModule(LightningDataModule):
         train = [track for track in train if set(track.paths) - {"mixture"}]
         if not train:
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
-        stems = Stems(train, self.sources, self.sample_rate_hz, self.preload)
+        stems = Stems(train, self.sources, self.sample_rate_hz, self.preload, self._shared_file())
         pools = {one: self._pool(stems, one, {track.name: track for track in tracks}) for one in self.sources}
         if missing := [one for one, pool in pools.items() if not pool.segments and one not in wanted]:
             log.warning("no training song has %s: nothing of the kind is mixed around the target", ", ".join(missing))
@@ -200,6 +207,14 @@ class MusicDataModule(LightningDataModule):
             sources = self.augmentations.mix_batch(sources, generators)
             batch["mixture"] = sources.sum(1)
         return {**batch, "targets": sources[:, [self.sources.index(target) for target in self.targets]]}
+
+    def _shared_file(self) -> SharedFile | None:
+        """Where the processes of this machine share the preloaded stems, if there are several."""
+        if not self.preload or self.trainer is None or self.trainer.num_devices == 1:
+            return None
+        strategy = self.trainer.strategy
+        name = strategy.broadcast(f"demixer-{uuid.uuid4().hex}.stems")
+        return SharedFile(Path(tempfile.gettempdir(), name), self.trainer.local_rank == 0, strategy.barrier)
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from demixer.data.activity import ActivityDetector, load_detector
 from demixer.data.index import PARTS, Index, Segment, covered_samples, index_path, write_index
+from demixer.data.layouts import FOLDERS, layout_of_each
 from demixer.data.stem_files import decode_stem_files, find_stem_files
 from demixer.data.tracks import SOURCES, Track, find_tracks, split_tracks
 from demixer.errors import UserError
@@ -35,6 +36,7 @@ def prepare(
     split: str | None = None,
     sad_cfg: str = "default",
     wav_dir: Path | None = None,
+    layout: str | Sequence[str] = FOLDERS,
 ) -> None:
     """Write ``{output_dir}/{target}_{part}.txt`` for each target and part, and print what they hold.
 
@@ -44,8 +46,9 @@ def prepare(
         UserError: there are no songs, bad files, or a target of ``targets`` is in none of the songs.
     """
     detector = load_detector(sad_cfg)
-    roots = wav_folders(input_dirs, subset, output_dir, wav_dir)
-    tracks = find_tracks(roots, tuple(dict.fromkeys((*SOURCES, *(targets or ())))), subset)
+    layouts = layout_of_each(layout, input_dirs)
+    roots = dict(zip(wav_folders(input_dirs, subset, output_dir, wav_dir), layouts, strict=True))
+    tracks = find_tracks(list(roots), tuple(dict.fromkeys((*SOURCES, *(targets or ())))), subset, list(roots.values()))
     if targets is None:
         targets = [source for source in SOURCES if any(source in track.paths for track in tracks)]
         if missing := [source for source in SOURCES if source not in targets]:
@@ -73,7 +76,7 @@ def wav_folders(roots: Sequence[Path], subset: str, output_dir: Path, wav_dir: P
                 f"{len(files)} songs of {root} as WAV in {folder} ({new} decoded now): set MUSDB_DIR to it from here on"
             )
         folders.append(folder)
-    return list(dict.fromkeys(folders))
+    return folders
 
 
 def index_targets(

@@ -6,6 +6,8 @@ from difflib import get_close_matches
 
 from demixer.errors import UserError
 
+VALIDATION_FOLDER = "validation/"  # how songs are named that their dataset validates on
+
 Valid = Collection[str] | float | str | None
 
 # The validation songs of MUSDB18, as `validation_tracks` in configs/mus.yaml of the package musdb 0.4.3 names them
@@ -37,14 +39,15 @@ def validation_names(names: Collection[str], valid: Valid = None) -> set[str]:
         names: Of all songs.
         valid: The names of the validation songs, none of them for an empty list; or the fraction of songs to
             validate on, chosen by a hash of the name alone, so that a song stays where it is when others come or go;
-            None: the official MUSDB18 names if any of them is here, otherwise a tenth.
+            None: the official ones if any of them is here, those of MUSDB18 and of datasets that have a folder for
+            them (Slakh2100), otherwise a tenth.
 
     Raises:
         UserError: a song of ``valid`` is not here, or the fraction is none.
     """
     names = set(names)
     if valid is None:
-        valid = (names & MUSDB_VALIDATION_SONGS) or 0.1
+        valid = {name for name in names if name in MUSDB_VALIDATION_SONGS or name.startswith(VALIDATION_FOLDER)} or 0.1
     if isinstance(valid, float | int):
         return _share(names, valid)
     wanted = {valid} if isinstance(valid, str) else set(map(str, valid))  # a folder named 17 comes as a number

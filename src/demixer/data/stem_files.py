@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from demixer.data.tracks import SUBSETS, subset_folder
+from demixer.data.subsets import SUBSETS, subset_folder
 from demixer.errors import UserError
 from demixer.progress import progress_bar
 

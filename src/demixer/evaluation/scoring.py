@@ -11,7 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from demixer.audio import read_audio
+from demixer.data.layouts import FOLDERS
+from demixer.data.track_files import read_source
 from demixer.data.tracks import SOURCES, Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
@@ -62,7 +63,7 @@ def songs_of(
     if split and subset != "train":
         raise UserError(f"--split {split} divides the subset train, not {subset}: use --subset train")
     try:
-        tracks = find_tracks(folders, ("mixture", *SOURCES), subset)
+        tracks = find_tracks(folders, ("mixture", *SOURCES), subset, _layout(folders, run_dir))
     except UserError as error:
         raise UserError(f"{error}{_remedy(folders, subset)}") from error
     if split:
@@ -92,7 +93,7 @@ def measure_song(separator: Separates, track: Track, gallery: Gallery | None = N
     if not targets:
         return []
     mixture = _mixture(track)
-    references = torch.stack([read_audio(track.paths[target])[0] for target in targets])
+    references = torch.stack([read_source(track, target) for target in targets])
     estimates = _separate(separator, mixture, track, targets)
     window, hop = (round(seconds * track.sample_rate_hz) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
     windows = csdr(references, estimates, window, hop).tolist()
@@ -132,8 +133,16 @@ def _separate(separator: Separates, mixture: Tensor, track: Track, targets: Sequ
 
 def _mixture(track: Track) -> Tensor:
     if "mixture" in track.paths:
-        return read_audio(track.paths["mixture"])[0]
-    return torch.stack([read_audio(path)[0] for path in track.paths.values()]).sum(0)
+        return read_source(track, "mixture")
+    return torch.stack([read_source(track, source) for source in track.paths]).sum(0)
+
+
+def _layout(folders: Sequence[Path], run_dir: Path | None) -> str | Sequence[str]:
+    """How songs lie in the run's own dataset; in another one, as in MUSDB18-HQ."""
+    layout = _recorded(run_dir, "data.layout") if run_dir else None
+    if layout in (None, FOLDERS):
+        return FOLDERS
+    return layout if [Path(root) for root in _recorded(run_dir, "data.roots")] == list(folders) else FOLDERS
 
 
 def _recorded(run_dir: Path, key: str) -> Any:
