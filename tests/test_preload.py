@@ -16,11 +16,8 @@ from demixer.data.stems import Stems
 from demixer.data.tracks import SOURCES, find_tracks
 from demixer.errors import UserError
 
-STEMS = [
-    Held(("a", "vocals"), 3, torch.int16),
-    Held(("a", "bass"), 5, torch.float32),
-    Held(("b", "bass"), 1, torch.int16),
-]
+VOCALS, BASS = ("a", "vocals"), ("a", "bass")
+STEMS = [Held(VOCALS, 3, torch.int16), Held(BASS, 5, torch.float32), Held(("b", "bass"), 1, torch.int16)]
 
 
 def load(key: tuple[str, str]) -> torch.Tensor:

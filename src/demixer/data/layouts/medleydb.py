@@ -13,12 +13,15 @@ from typing import Any
 
 from demixer.data.layouts.metadata import OTHER, group, metadata_files, read_metadata
 
-# The instruments of the dataset's taxonomy that belong to a target; all others are "other".
+# The instruments (medleydb's taxonomy) that belong to a target; all others are "other". As in MUSDB18, which took its
+# songs from here, percussion without a pitch is drums.
 INSTRUMENTS = {
-    "vocals": "male singer, female singer, vocalists, choir, male rapper, female rapper, beatboxing, "
-    "male speaker, female speaker, male screamer, female screamer, vocoder",
-    "drums": "drum set, drum machine, kick drum, snare drum, bass drum, toms, cymbal, high hat",
-    "bass": "electric bass, double bass, bass guitar",
+    "vocals": "male singer, female singer, vocalists, choir, male rapper, female rapper, beatboxing, male speaker, "
+    "female speaker, male screamer, female screamer",
+    "drums": "drum set, drum machine, kick drum, snare drum, bass drum, toms, cymbal, high hat, auxiliary percussion, "
+    "tambourine, shaker, maracas, cabasa, guiro, cowbell, triangle, castanet, claps, snaps, rattle, sleigh bells, gong, "
+    "bongo, conga, darbuka, doumbek, tabla",
+    "bass": "electric bass, double bass",
     "guitar": "acoustic guitar, clean electric guitar, distorted electric guitar, lap steel guitar, slide guitar",
     "piano": "piano, tack piano, electric piano",
 }
