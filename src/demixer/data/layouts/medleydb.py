@@ -19,8 +19,8 @@ INSTRUMENTS = {
     "vocals": "male singer, female singer, vocalists, choir, male rapper, female rapper, beatboxing, male speaker, "
     "female speaker, male screamer, female screamer",
     "drums": "drum set, drum machine, kick drum, snare drum, bass drum, toms, cymbal, high hat, auxiliary percussion, "
-    "tambourine, shaker, maracas, cabasa, guiro, cowbell, triangle, castanet, claps, snaps, rattle, sleigh bells, gong, "
-    "bongo, conga, darbuka, doumbek, tabla",
+    "tambourine, shaker, maracas, cabasa, guiro, cowbell, triangle, castanet, claps, snaps, rattle, sleigh bells, "
+    "gong, bongo, conga, darbuka, doumbek, tabla",
     "bass": "electric bass, double bass",
     "guitar": "acoustic guitar, clean electric guitar, distorted electric guitar, lap steel guitar, slide guitar",
     "piano": "piano, tack piano, electric piano",
