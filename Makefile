@@ -3,15 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help app example test wheel lint format images bench bench-train shipped clean ffmpeg
+.PHONY: help app example test wheel lint format images bench bench-train shipped clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
-example: .venv/run ffmpeg  ## separate a real excerpt with the shipped checkpoint and measure it
+example: .venv/run  ## separate a real excerpt with the shipped checkpoint and measure it
 	$(BIN)/python example/excerpt.py
 
-test: .venv/dev ffmpeg  ## the whole test suite
+test: .venv/dev  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 app: .venv/app  ## a page in the browser: drop a song, mix its stems
@@ -43,7 +43,7 @@ clean:  ## remove the environment
 .venv/run: requirements.txt pyproject.toml hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "the venv module is missing: sudo apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -54,9 +54,6 @@ clean:  ## remove the environment
 .venv/dev: .venv/run $(wildcard requirements-*.txt)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
-
-ffmpeg:
-	@sh example/get_ffmpeg.sh
 
 bench: .venv/run  ## how fast songs are separated, where the time goes, and how much memory it takes
 	$(BIN)/python benchmarks/separation.py

@@ -20,8 +20,8 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src"))
 
 from demixer.checkpoints.locating import LAST_NAME, RUN_WEIGHTS_DIR
-from demixer.data.tracks import SOURCES
 from demixer.paths import LOGS_DIR
+from demixer.sources import SOURCES
 from demixer.temporary import atomic_path
 
 CURVES = PROJECT_DIR / "images" / "learning_curves.csv"

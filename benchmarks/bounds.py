@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measured_songs import measured_songs
 
 from demixer.data.track_files import read_source
-from demixer.data.tracks import SOURCES
 from demixer.errors import run
 from demixer.evaluation.metrics import usdr
 from demixer.model.modules.spectrogram import Spectrogram
+from demixer.sources import SOURCES
 
 
 def oracle_ratio_mask(mixture: torch.Tensor, stems: torch.Tensor) -> torch.Tensor:

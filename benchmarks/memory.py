@@ -26,21 +26,21 @@ from demixer import AudioParams, Separator
 from demixer.separation.memory import keep_freed_memory
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.options import Options
+from demixer.sources import SOURCES
 
 SAMPLE_RATE_HZ = 48_000
-TARGETS = ("vocals", "drums", "bass", "other")
 WAV_HEADER_BYTES = 44
 
 
 def stand_in(mixture: torch.Tensor) -> torch.Tensor:
     """(B, C, L) → (B, S, C, L): each target is a quarter of the mixture."""
-    return mixture.unsqueeze(1).repeat(1, len(TARGETS), 1, 1) / len(TARGETS)
+    return mixture.unsqueeze(1).repeat(1, len(SOURCES), 1, 1) / len(SOURCES)
 
 
 def measure(minutes: float, model: str | None) -> tuple[float, float]:
     """Separate a silent song; give the seconds it took and the peak of this process's memory in MB."""
     keep_freed_memory()  # as inference.py does
-    separator = Separator(stand_in, TARGETS, 44_100, AudioParams())
+    separator = Separator(stand_in, SOURCES, 44_100, AudioParams())
     if model:
         separator = Separator.from_pretrained(model, "cpu")
     with tempfile.TemporaryDirectory() as folder:

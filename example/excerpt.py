@@ -5,10 +5,9 @@ its mixture is written to a folder that git ignores.
 """
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-import stempeg
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -17,31 +16,43 @@ sys.path.insert(0, str(PROJECT_DIR / "src"))
 
 from demixer.audio import read_audio, write_audio  # noqa: E402
 from demixer.commands import demix  # noqa: E402
-from demixer.errors import run  # noqa: E402
+from demixer.data.stem_files import read_stem_file  # noqa: E402
+from demixer.errors import UserError, run  # noqa: E402
 from demixer.evaluation.metrics import usdr  # noqa: E402
+from demixer.sources import SOURCES  # noqa: E402
 
 EXCERPT_DIR = PROJECT_DIR / "example" / "excerpt"
-STEMS = ("mixture", "drums", "bass", "other", "vocals")  # the order of the streams in a .stem.mp4 file
 
 
 def main() -> int:
-    streams, sample_rate_hz = stempeg.read_stems(stempeg.example_stem_path(), dtype="float32")
-    true = {name: torch.from_numpy(stream.T.copy()).float() for name, stream in zip(STEMS, streams, strict=True)}
+    true, sample_rate_hz = read_stem_file(excerpt_file())
     song = EXCERPT_DIR / "falcon69.wav"
-    write_audio(song, true["mixture"], round(sample_rate_hz))
+    write_audio(song, true["mixture"], sample_rate_hz)
     code = demix.main(["-i", str(song), "-o", str(EXCERPT_DIR), "--overwrite"])
     if code:
         return code
     table = Table(
         "stem", "file", "uSDR of the estimate", "uSDR of the plain mixture", title="The Easton Ellises, excerpt"
     )
-    for target in ("vocals", "drums", "bass", "other"):
+    for target in SOURCES:
         file = EXCERPT_DIR / f"{song.stem}_{target}.wav"
         estimate, _ = read_audio(file)
         scores = (usdr(true[target], signal) for signal in (estimate, true["mixture"]))
         table.add_row(target, str(file.relative_to(PROJECT_DIR)), *(f"{score:+.2f} dB" for score in scores))
     Console(width=110).print(table)
     return 0
+
+
+def excerpt_file() -> Path:
+    """The ``.stem.mp4`` in the package stempeg, which is not imported: that raises where no ffmpeg program is.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    package = find_spec("stempeg")
+    if package is None or not package.submodule_search_locations:
+        raise UserError("the excerpt is part of the package stempeg: pip install stempeg")
+    return Path(package.submodule_search_locations[0]) / "data" / "The Easton Ellises - Falcon 69.stem.mp4"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import soundfile
 from example import instruments as play
 from example.instruments import SAMPLE_RATE_HZ, Sung, Waveform
 
-SOURCES = ("vocals", "drums", "bass", "other")
 SONGS = {
     "train": (
         "Actions - One Minute Smile",  # of MUSDB18's validation songs, as is the next

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from demixer.sources import SOURCES
 from example.tiny_musdb import write_tiny_musdb
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
@@ -65,7 +66,7 @@ def comb_musdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in (root / song for song in songs):
         folder.mkdir(parents=True)
         stems = {}
-        for i, source in enumerate(("vocals", "drums", "bass", "other")):
+        for i, source in enumerate(SOURCES):
             spectrum = np.fft.rfft(rng.standard_normal((2, samples))) * (heard & (stripe % 4 == i))
             tremolo = 1 + 0.5 * np.sin(np.linspace(0, rng.uniform(10, 40), samples))
             stem = np.fft.irfft(spectrum) * tremolo

@@ -13,8 +13,9 @@ from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
 from demixer.model.building import build_network
+from demixer.sources import SOURCES
 
-TARGETS = ("vocals", "drums", "bass", "other")
+TARGETS = SOURCES
 TINY_HPARAMS = {
     "targets": list(TARGETS),
     "bands_hz": [[4000, 1000], [20000, 4000]],

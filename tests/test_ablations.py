@@ -11,6 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from demixer.figures.learning import learning_curves, read_curves
 from demixer.paths import CONF_DIR, PROJECT_DIR
+from demixer.sources import SOURCES
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_curves_are_added_and_replaced(ablations: ModuleType, tmp_path: Path, mo
     with SummaryWriter(str(tmp_path / "run" / "tb_logs")) as board:
         for step in (249, 499):
             board.add_scalar("val/usdr", 2.5, step)
-            for value, target in enumerate(("vocals", "drums", "bass", "other")):
+            for value, target in enumerate(SOURCES):
                 board.add_scalar(f"val/usdr_{target}", value + step / 1000, step)
     table = tmp_path / "curves.csv"
     table.write_text("run,step,vocals,drums,bass,other\nold,250,1,2,3,4\nnew,250,9,9,9,9\n")

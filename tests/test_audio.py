@@ -10,7 +10,7 @@ import soundfile
 import torch
 from torchaudio.transforms import Resample
 
-from demixer.audio import FORMATS, open_audio, read_audio, resample, resample_blocks, write_audio
+from demixer.audio import FORMATS, open_audio, open_streams, read_audio, resample, resample_blocks, write_audio
 from demixer.errors import UserError
 from tests.song_files import music, noise, read, snr_db, write_song
 
@@ -101,6 +101,22 @@ def test_the_first_stream_of_a_stem_file_is_the_mixture(tmp_path):
     samples, _ = decoded(encode(tmp_path / "song.stem.mp4", "aac", streams=5))
     assert samples.shape == (2, LENGTH)
     assert snr_db(music(LENGTH), samples) > 20
+
+
+@pytest.mark.parametrize(("whole_frames", "length"), [(False, LENGTH), (True, 20 * 1024)])
+def test_every_stream_of_a_stem_file(tmp_path, whole_frames, length):
+    with open_streams(encode(tmp_path / "song.stem.mp4", "aac", streams=5), whole_frames) as readers:
+        streams = torch.stack([torch.cat(list(reader.blocks(1_000)), dim=-1) for reader in readers])
+    assert streams.shape == (5, 2, length)
+    assert snr_db(music(LENGTH), streams[0, :, :LENGTH]) > 20
+    assert streams[1:].abs().max() < 1e-6
+
+
+def test_streams_are_opened_as_songs_are(tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    for path, reason in ((tmp_path, "it is a folder"), (tmp_path / "empty.mp4", "the file is empty")):
+        with pytest.raises(UserError, match=reason), open_streams(path):
+            pass
 
 
 def test_mono_stays_mono(tmp_path):

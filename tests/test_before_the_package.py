@@ -1,5 +1,7 @@
 """Models that were written before there was a package: they go on loading, and their stems stay what they were."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +72,38 @@ def test_the_papers_network_is_what_no_architecture_means() -> None:
     named = {**hparams, "model": {**hparams["model"], "architecture": "bandsplitrnn"}}
     keys, same = (build_network(settings).state_dict().keys() for settings in (hparams, named))
     assert keys == same
+
+
+SETTINGS = [
+    *("target=bass", "target.bands_hz=[[1000,250],[4000,1500],[16000,6000]]", "model=bandsplitrnn_small"),
+    *("model.features=4", "model.repeats=1", "model.rnn_factor=1", "model.mask.hidden_factor=1"),
+    *("featurizer.n_fft=512", "featurizer.hop_samples=256", "augmentations=none", "data.sad=false"),
+    *("data.preload=true", "data.num_workers=0", "data.crop_seconds=0.5", "data.samples_per_epoch=4"),
+    *("data.batch_size=2", "trainer.accelerator=cpu", "trainer.devices=1", "callbacks.listen.songs=0"),
+]
+AFTER_SIX_STEPS = {"state_dict": 2163.66462, "current_model_state": 2161.98212}  # four of them by old code
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(OLD_DIR / "run", tmp_path / "run"))
+
+
+def test_an_old_run_goes_on_as_the_old_code_would_have(run_script: Callable, comb_musdb: Path, run_dir: Path) -> None:
+    last = run_dir / "weights" / "last.ckpt"
+    done = run_script("train", *SETTINGS, f"data.roots=[{comb_musdb}]", "trainer.max_epochs=3", f"ckpt_path={last}")
+    assert done.returncode == 0, done.stderr
+    content = torch.load(last, weights_only=True)
+    assert content["global_step"] == 6
+    sums = {name: sum(w.double().abs().sum().item() for w in content[name].values()) for name in AFTER_SIX_STEPS}
+    assert sums == pytest.approx(AFTER_SIX_STEPS, rel=1e-6)
+
+
+def test_an_old_run_is_evaluated_and_separates(run_script: Callable, comb_musdb: Path, run_dir: Path) -> None:
+    done = run_script("evaluate", "-d", run_dir, "-i", comb_musdb, "--device", "cpu", "--no-report")
+    assert done.returncode == 0, done.stderr
+    assert "Dune" in done.stdout
+    song = comb_musdb / "test" / "Dune" / "mixture.wav"
+    done = run_script("inference", "-i", song, "-o", run_dir / "out", "-c", run_dir, "-d", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in (run_dir / "out").iterdir()] == ["mixture_bass.wav"]

@@ -22,8 +22,9 @@ from demixer.data.prepare import prepare
 from demixer.data.sampler import ShardSampler, StreamSampler
 from demixer.data.splits import MUSDB_VALIDATION_SONGS
 from demixer.data.stems import DataError
-from demixer.data.tracks import SOURCES, find_tracks, split_tracks
+from demixer.data.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
+from demixer.sources import SOURCES
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CROP = 4410

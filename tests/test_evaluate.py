@@ -13,17 +13,21 @@ from rich.console import Console
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
+from demixer.commands import evaluate as command
 from demixer.data.track_files import read_source
-from demixer.data.tracks import SOURCES
 from demixer.errors import UserError
 from demixer.evaluation.evaluating import evaluate
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.metrics import csdr, usdr
-from demixer.evaluation.results import Evaluation, Score, read_results, summarise, write_results
+from demixer.evaluation.museval_reference import museval_scores
+from demixer.evaluation.results import METRICS, Evaluation, Score, read_results, summarise, write_results
 from demixer.evaluation.score_table import screen_table
 from demixer.evaluation.scoring import measure, measure_song, songs_of
+from demixer.evaluation.wording import decibels
 from demixer.model.building import build_network
+from demixer.paths import PROJECT_DIR
 from demixer.separation.separator import Separator
+from demixer.sources import SOURCES
 
 HPARAMS = {
     "targets": ["vocals", "bass"],
@@ -31,6 +35,8 @@ HPARAMS = {
     "featurizer": {"n_fft": 512, "hop_samples": 256, "sample_rate_hz": 44100},
     "model": {"features": 4, "repeats": 1},
 }
+SHIPPED = PROJECT_DIR / "saved_models" / "musdb18-7s"
+MUSEVAL = ("museval_sdr_db", "museval_isr_db", "museval_sir_db", "museval_sar_db")
 
 
 class Mixture:
@@ -168,6 +174,85 @@ def test_evaluate_writes_what_it_returns(musdb_hq, model, monkeypatch):
     assert str(musdb_hq) not in (model / "test.json").read_text() + (model / "report.html").read_text()
 
 
+def test_museval_s_own_numbers_stand_beside_ours(tmp_path, model, monkeypatch, capsys):
+    """On noises, of which one is silent in the second of four seconds."""
+    use(monkeypatch, Mixture(("drums", "other")))
+    folder = song_folder(tmp_path / "data", frames=33_000, rate_hz=8_000)
+    drums = folder / "test" / "Some Song" / "drums.wav"
+    samples, _ = soundfile.read(drums)
+    samples[8_000:16_000] = 0
+    soundfile.write(drums, samples, 8_000, subtype="FLOAT")
+    command.main(["-d", str(model), "-i", str(folder), "--museval", "--no-report"])
+
+    evaluation = read_results(model)
+    for score in evaluation.scores:
+        assert tuple(score.further) == MUSEVAL
+        assert score.further["museval_sdr_db"] == pytest.approx(score.csdr_db, abs=1e-3)
+        assert score.further["museval_isr_db"] > score.further["museval_sdr_db"]
+    content = json.loads((model / "test.json").read_text())
+    for target in evaluation.targets:
+        summary = content["summary"][target]
+        assert summary["museval_sdr_db"] == pytest.approx(summary["csdr_db"], abs=1e-3)
+    assert content["versions"]["museval"] == "0.4.1"
+    with (model / "test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [[float(row[name]) for name in MUSEVAL] for row in rows] == [
+        [*s.further.values()] for s in evaluation.scores
+    ]
+    lines = (model / "test.log").read_text().splitlines()
+    headings = "the mixture's cSDR | museval SDR | museval ISR | museval SIR | museval SAR   (dB)"
+    assert any(line.endswith(headings) for line in lines)
+    assert sum(line.startswith(("Some Song | ", "drums | ", "other | ", "mean | ")) for line in lines) == 5
+    shown = capsys.readouterr().out.splitlines()
+    assert next(line.split() for line in shown if "our cSDR" in line)[1:5] == ["our", "cSDR", "museval", "SDR"]
+    ours, theirs = next(line.split()[1:3] for line in reversed(shown) if line.strip().startswith("drums"))
+    assert ours == theirs == decibels(evaluation.of("drums")[0].csdr_db, digits=3)
+
+
+def test_museval_s_numbers_depend_on_the_targets_that_are_measured_together(tmp_path):
+    tracks = songs_of([song_folder(tmp_path, rate_hz=8_000)], "test")
+    alone = measure(Mixture(("drums",)), tracks, further=[museval_scores])[0].further
+    together = measure(Mixture(("drums", "bass")), tracks, further=[museval_scores])[0].further
+    assert alone["museval_sdr_db"] == pytest.approx(together["museval_sdr_db"], abs=1e-6)
+    assert alone["museval_sir_db"] > 100 > 5 > together["museval_sir_db"]
+
+
+def test_further_metrics_are_columns_only_where_they_were_measured(tmp_path):
+    numbers = (1.0, 2.0, -3.0, -4.0)
+    scores = (
+        Score("A", "bass", *numbers),
+        Score("B", "bass", *numbers, {"si_sdr_db": 5.5, "museval_sdr_db": math.nan}),
+    )
+    scores += (Score("C", "bass", *numbers, {"si_sdr_db": 2.5}),)
+    write_results(tmp_path, Evaluation({"model": "m"}, ("bass",), scores[:1]))
+    assert (tmp_path / "test.csv").read_text().splitlines() == [
+        "song,target,usdr_db,csdr_db,mixture_usdr_db,mixture_csdr_db",
+        "A,bass,1.0,2.0,-3.0,-4.0",
+    ]
+    assert "further" not in (tmp_path / "test.json").read_text()
+    assert read_results(tmp_path).scores == scores[:1]
+    write_results(tmp_path, Evaluation({"model": "m"}, ("bass",), scores))
+    assert (tmp_path / "test.csv").read_text().splitlines() == [
+        "song,target,usdr_db,csdr_db,mixture_usdr_db,mixture_csdr_db,si_sdr_db,museval_sdr_db",
+        "A,bass,1.0,2.0,-3.0,-4.0,,",
+        "B,bass,1.0,2.0,-3.0,-4.0,5.5,nan",
+        "C,bass,1.0,2.0,-3.0,-4.0,2.5,",
+    ]
+    evaluation = read_results(tmp_path)
+    assert [tuple(score.further) for score in evaluation.scores] == [
+        (),
+        ("si_sdr_db", "museval_sdr_db"),
+        ("si_sdr_db",),
+    ]
+    assert summarise(evaluation)["bass"]["si_sdr_db"] == 4.0
+    assert math.isnan(summarise(evaluation)["bass"]["museval_sdr_db"])
+    assert "A | bass | 1.00 | 2.00 | −3.00 | −4.00 | – | –\n" in (tmp_path / "test.log").read_text()
+
+
+def test_results_of_before_further_metrics_are_read():
+    assert {score.row().keys() == {"song", "target", *METRICS} for score in read_results(SHIPPED).scores} == {True}
+
+
 def test_the_dataset_comes_from_the_option_the_environment_or_the_run(musdb_hq, model, monkeypatch):
     use(monkeypatch, Mixture())
     monkeypatch.delenv("MUSDB_DIR", raising=False)
@@ -270,3 +355,18 @@ def test_the_script_names_a_mistake_in_one_line(run_script, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: no model at")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_first_song(musdb_hq, model, tmp_path, monkeypatch):
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), math.nan))  # measuring a song would fail
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to the folder `.*file`: it is a file: choose another \(-o\)"):
+        evaluate(model, musdb_hq, output_dir=tmp_path / "file")
+
+
+def test_results_go_to_another_folder(musdb_hq, model, tmp_path, monkeypatch):
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.9, ("drums",)))
+    before = {path.name for path in model.iterdir()}
+    evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "new" / "results")
+    assert {path.name for path in model.iterdir()} == before
+    assert read_results(tmp_path / "new" / "results") == evaluation

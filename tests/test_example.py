@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from demixer.sources import SOURCES
 from example import instruments as play
 from example.compose import compose
-from example.tiny_musdb import SONGS, SOURCES, render_song
+from example.tiny_musdb import SONGS, render_song
 
 EXAMPLE_DIR = Path(__file__).resolve().parents[1] / "example"
 RATE_HZ = play.SAMPLE_RATE_HZ

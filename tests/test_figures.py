@@ -23,10 +23,11 @@ from demixer.figures.sound import spectrograms, spectrum_db, spectrums, waveform
 from demixer.figures.spectrogram import height, mel_rows, paint, relative_db, spectrogram_power
 from demixer.figures.style import new_figure, save
 from demixer.paths import CONF_DIR, PROJECT_DIR, SRC_DIR
+from demixer.sources import SOURCES
 from example.compose import SAMPLE_RATE_HZ
 
 CSV = PROJECT_DIR / "images" / "source_separation_methods.csv"
-TARGETS = ("vocals", "drums", "bass", "other", "all")
+TARGETS = (*SOURCES, "all")
 BAND_COUNTS = {"vocals": 41, "drums": 55, "bass": 30, "other": 41, "all": 57}
 
 
@@ -42,7 +43,7 @@ def bands_hz(target):
 @pytest.fixture(scope="module")
 def sounds():
     generator = torch.Generator().manual_seed(0)
-    stems = {name: 0.1 * torch.randn(2, SAMPLE_RATE_HZ // 2, generator=generator) for name in TARGETS[:4]}
+    stems = {name: 0.1 * torch.randn(2, SAMPLE_RATE_HZ // 2, generator=generator) for name in SOURCES}
     return {"mixture": sum(stems.values()), **stems}
 
 
@@ -179,7 +180,7 @@ def test_no_room_for_names_is_an_error():
         place_labels(axis, read_methods(CSV))
 
 
-@pytest.mark.parametrize("targets", [("vocals",), TARGETS[:4]])
+@pytest.mark.parametrize("targets", [("vocals",), SOURCES])
 @pytest.mark.parametrize(
     "extras", [{"tac": None, "attention": None}, {"tac": {"factor": 3}, "attention": {"heads": 2}}]
 )
@@ -225,12 +226,12 @@ def test_no_correlation_is_not_negative():
 
 
 def test_pictures_of_a_dataset_can_be_written(sounds, tmp_path):
-    tables = {target: bands_hz(target) for target in TARGETS[:4]}
+    tables = {target: bands_hz(target) for target in SOURCES}
     levels = {name: [dataset.band_levels_db(sounds[name], SAMPLE_RATE_HZ, tables[name])] for name in tables}
     figures = [
         dataset.band_energies(levels, tables, SAMPLE_RATE_HZ),
         dataset.per_song({"bass": [1.0, float("-inf")], "drums": []}, "x"),
-        dataset.correlations({"r": torch.eye(4), "again": torch.eye(4)}, TARGETS[:4]),
+        dataset.correlations({"r": torch.eye(4), "again": torch.eye(4)}, SOURCES),
     ]
     for number, figure in enumerate(figures):
         save(figure, tmp_path / f"{number}.png", dpi=50)

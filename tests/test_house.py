@@ -89,6 +89,13 @@ print([name for name in ("pytorch_lightning", "hydra", "omegaconf", "matplotlib"
     assert "cannot read `nothing.wav`" in done.stderr
 
 
+def test_nothing_imports_what_needs_the_ffmpeg_program() -> None:
+    """Stempeg raises where there is none; musdb imports it, and museval musdb."""
+    needing = {"musdb", "museval", "stempeg"}
+    files = [*FILES, *SRC_DIR.glob("*.py"), *(PROJECT_DIR / "example").glob("*.py")]
+    assert [file for file in files if needing & {name.split(".")[0] for name in imported(file)}] == []
+
+
 def test_no_file_names_a_place_on_one_machine() -> None:
     suspicious = ("/home/", "/root/", "/Users/", "C:\\")
     texts = [*FILES, *PROJECT_DIR.glob("conf/**/*.yaml"), *PROJECT_DIR.glob("*.md"), PROJECT_DIR / "Makefile"]

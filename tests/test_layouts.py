@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from demixer.checkpoints.locating import locate_model
 from demixer.errors import UserError
 from demixer.separation.separator import Separator
+from demixer.sources import SOURCES
 
 WIDTHS = [2, 3, 2, 26]
 FRAMES, HOP = 9, 16
@@ -148,7 +149,7 @@ def test_audio_params_come_from_the_file(tmp_path: Path) -> None:
 def test_a_folder_of_one_checkpoint_per_target_is_one_model(tmp_path: Path) -> None:
     references = {name: write_magron(tmp_path / f"{name}.ckpt", name) for name in ("bass", "other", "vocals", "drums")}
     separator = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
-    assert separator.targets == ("vocals", "drums", "bass", "other")
+    assert separator.targets == SOURCES
     mixture = torch.randn(1, 2, 500)
     together = separator.network(mixture)
     for i, name in enumerate(separator.targets):

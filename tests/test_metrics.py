@@ -1,14 +1,19 @@
 """The metrics against what can be computed by hand, and against museval itself."""
 
 import math
-import shutil
-import warnings
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from demixer.data.tracks import SOURCES
+from demixer.data.stem_files import read_stem_file
+from demixer.errors import UserError
+from demixer.evaluation import museval_reference
 from demixer.evaluation.metrics import csdr, finite_mean, finite_median, usdr, window_starts
+from demixer.evaluation.museval_reference import NUMBERS, bss_eval, museval_scores
+from demixer.paths import SRC_DIR
+from demixer.sources import SOURCES
 
 RATE_HZ = 2000
 
@@ -17,19 +22,8 @@ def noise(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def museval_sdr(references, estimates, window, hop):
-    """The SDR (S, windows) of (S, C, L) as museval computes it."""
-    if not shutil.which("ffprobe"):
-        pytest.skip("museval needs the program ffprobe at import")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other people's import-time warnings
-        from museval.metrics import bss_eval
-    as_museval = [sources.double().movedim(1, 2).numpy() for sources in (references, estimates)]
-    return torch.from_numpy(bss_eval(*as_museval, window=window, hop=hop)[0])
-
-
 def assert_equals_museval(references, estimates, window, hop):
-    theirs = museval_sdr(references, estimates, window, hop)
+    theirs = bss_eval(references, estimates, window, hop)["sdr"]
     ours = csdr(references, estimates, window, hop)
     assert ours.shape == theirs.shape
     torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=0, equal_nan=True)
@@ -130,17 +124,62 @@ def test_csdr_equals_museval_with_silent_cancelling_and_partial_windows():
     ("song", "targets"), [("Actions - One Minute Smile", SOURCES), ("Triviul - Angelsaint", ("vocals", "bass"))]
 )
 def test_csdr_equals_museval_on_real_songs(shared_dir, song, targets):
-    if not shutil.which("ffprobe"):
-        pytest.skip("stempeg needs the program ffprobe at import")
-    import stempeg
-
-    path = shared_dir / "data" / "musdb18-7s" / "train" / f"{song}.stem.mp4"
-    stems, rate_hz = stempeg.read_stems(str(path), sample_rate=44100)
-    stems = dict(zip(("mixture", "drums", "bass", "other", "vocals"), torch.from_numpy(stems).mT, strict=True))
+    stems, rate_hz = read_stem_file(shared_dir / "data" / "musdb18-7s" / "train" / f"{song}.stem.mp4")
     references = torch.stack([stems[target] for target in targets])
     estimates = 0.8 * references + 0.1 * stems["mixture"]
     references[1, :, 2 * rate_hz : 3 * rate_hz] = 0
     assert_equals_museval(references, estimates, rate_hz, rate_hz)
+
+
+def test_museval_tells_interference_from_artefacts():
+    """Of white noises, what leaks from the other source is interference, and what is new an artefact (to a filter)."""
+    references = noise(2, 2, 4 * RATE_HZ)
+    leaking = references + 0.1 * references.flip(0)
+    assert bss_eval(leaking, leaking, RATE_HZ, RATE_HZ)["sdr"].isinf().all()
+    leaked = bss_eval(references, leaking, RATE_HZ, RATE_HZ)
+    assert {name: values.shape for name, values in leaked.items()} == dict.fromkeys(NUMBERS, (2, 4))
+    assert all(values.dtype == torch.float64 for values in leaked.values())
+    torch.testing.assert_close(leaked["sir"], torch.full((2, 4), 20.0, dtype=torch.float64), atol=1, rtol=0)
+    assert leaked["sar"].min() > 60
+    noisy = bss_eval(references, references + 0.1 * noise(2, 2, 4 * RATE_HZ, seed=1), RATE_HZ, RATE_HZ)
+    assert noisy["sar"].max() < 23 < noisy["sir"].min()
+    assert leaked["sdr"][0].median() == pytest.approx(20, abs=0.5)
+
+
+def test_museval_scores_are_medians_over_seconds_of_each_target():
+    references = noise(2, 2, 3 * 8_000)
+    estimates = references + 0.1 * noise(2, 2, 3 * 8_000, seed=1) * torch.linspace(0.1, 2, 3 * 8_000)
+    windows = bss_eval(references, estimates, 8_000, 8_000)
+    scores = museval_scores(references, estimates, 8_000)
+    assert scores == [{f"museval_{name}_db": windows[name][i].median() for name in NUMBERS} for i in range(2)]
+
+
+def test_museval_of_a_song_with_a_source_that_is_silent_throughout_is_nan():
+    references, estimates = noise(2, 2, 30), noise(2, 2, 30, seed=1)
+    references[1] = 0
+    assert all(
+        values.isnan().all() and values.shape == (2, 3) for values in bss_eval(references, estimates, 10, 10).values()
+    )
+    assert bss_eval(references[..., :0], estimates[..., :0], 10, 10)["sdr"].shape == (2, 0)
+    with pytest.raises(ValueError, match=r"\(2, 29, 2\)"):
+        bss_eval(noise(2, 2, 30), noise(2, 2, 29), 10, 10)
+
+
+def test_museval_runs_where_no_ffmpeg_program_is(monkeypatch, tmp_path):
+    """As a program of its own: here its file may have been loaded before."""
+    code = f"""import sys; sys.path.insert(0, {str(SRC_DIR)!r})
+from demixer.evaluation.museval_reference import museval_version
+print(museval_version(), sorted({{"musdb", "museval", "stempeg"}} & {{*sys.modules}}))"""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0.4.1 []\n"
+
+
+def test_without_museval_the_remedy_is_named(monkeypatch):
+    museval_reference._museval_metrics.cache_clear()
+    monkeypatch.setattr(museval_reference, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="package museval, which is not installed: pip install museval"):
+        museval_reference.museval_version()
 
 
 def test_the_median_is_of_what_could_be_measured():

@@ -13,8 +13,9 @@ import demixer.data.stems
 from demixer.data.datamodule import MusicDataModule
 from demixer.data.preload import Held, SharedFile, hold
 from demixer.data.stems import Stems
-from demixer.data.tracks import SOURCES, find_tracks
+from demixer.data.tracks import find_tracks
 from demixer.errors import UserError
+from demixer.sources import SOURCES
 
 VOCALS, BASS = ("a", "vocals"), ("a", "bass")
 STEMS = [Held(VOCALS, 3, torch.int16), Held(BASS, 5, torch.float32), Held(("b", "bass"), 1, torch.int16)]

@@ -17,9 +17,10 @@ from demixer.data.layouts.medleydb import _target
 from demixer.data.splits import validation_names
 from demixer.data.stems import Stems
 from demixer.data.track_files import read_source
-from demixer.data.tracks import SOURCES, find_tracks
+from demixer.data.tracks import find_tracks
 from demixer.errors import UserError
 from demixer.evaluation.scoring import songs_of
+from demixer.sources import SOURCES
 
 RATE_HZ = 8000
 FINE = (*SOURCES, "guitar", "piano")

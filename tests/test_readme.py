@@ -371,7 +371,6 @@ MADE = {
 }
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the program ffmpeg, or make would install it")
 @pytest.mark.parametrize("command", of("make"))
 def test_make(command: str, checkout: Path, comb_musdb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected: Sequence[str] = MADE[command]

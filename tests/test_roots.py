@@ -9,8 +9,8 @@ import soundfile
 
 from demixer.data.datamodule import MusicDataModule
 from demixer.data.prepare import prepare
-from demixer.data.tracks import SOURCES
 from demixer.errors import UserError
+from demixer.sources import SOURCES
 
 EXAMPLES = 4000
 

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from demixer.checkpoints.locating import best_checkpoint
 from demixer.paths import SRC_DIR
+from demixer.sources import SOURCES
 from demixer.training.config import choose_run_dir
 
 Run = subprocess.CompletedProcess[str]
@@ -87,9 +88,7 @@ def test_learns_is_evaluated_and_separates(
     song = comb_musdb / "test" / "Dune" / "mixture.wav"
     separated = run_script("inference", "-i", song, "-o", tmp_path / "out", "-c", run_dir, "-d", "cpu")
     assert separated.returncode == 0, separated.stderr
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        f"mixture_{target}.wav" for target in ("vocals", "drums", "bass", "other")
-    }
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {f"mixture_{target}.wav" for target in SOURCES}
 
 
 RESUMABLE = [

@@ -51,3 +51,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def one_line(error: BaseException) -> str:
     """The error's message on one line, so that it survives in a log or a table."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def shown(name: object) -> str:
+    """A name as it can be printed: on one line, and without what no terminal shows."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(name)
+    )

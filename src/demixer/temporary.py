@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from demixer.errors import UserError, shown
 
 
 def hidden_name(path: Path, suffix: str = "") -> Path:
@@ -47,3 +50,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with hidden_folder(path.parent) as folder:
         yield folder
         os.replace(folder, path)
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure, before the work begins, that its results can be written.
+
+    Raises:
+        UserError: the folder cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror if folder.is_dir() or not folder.exists() else "it is a file"
+        raise UserError(f"cannot write to the folder `{shown(folder)}`: {reason}: choose another (-o)") from error

@@ -2,7 +2,7 @@
 
 from demixer.audio.files import read_audio, write_audio
 from demixer.audio.formats import FORMATS, AudioFormat
-from demixer.audio.reading import AUDIO_SUFFIXES, AudioReader, open_audio
+from demixer.audio.reading import AUDIO_SUFFIXES, AudioReader, open_audio, open_streams
 from demixer.audio.resampling import resample, resample_blocks
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "AudioFormat",
     "AudioReader",
     "open_audio",
+    "open_streams",
     "read_audio",
     "resample",
     "resample_blocks",

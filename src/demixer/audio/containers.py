@@ -26,20 +26,27 @@ SEEK_PREROLL_SECONDS = 0.1  # after a jump a decoder needs a few packets before 
 
 
 class ContainerReader:
-    """The first audio stream of a container: mp3, m4a, aac, wma, webm, video; in ``.stem.mp4`` it is the mixture.
+    """One audio stream of a container: mp3, m4a, aac, wma, webm, video; in ``.stem.mp4`` the first is the mixture.
+
+    Args:
+        path: the file.
+        number: which of its audio streams, counted from 0; there are ``streams``.
+        whole_frames: whether the last frame is left as it is.
 
     The encoder's priming is dropped and the last frame cut to the length that the container gives it, so that a song
     has as many samples as before it was encoded, where the container tells.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, number: int = 0, whole_frames: bool = False) -> None:
+        self.whole_frames = whole_frames
         self.handle = path.open("rb")  # FFmpeg is handed the open file, and opens no other
         self.damage: str | None = None
         try:
             self.container = av.open(self.handle, options={"format_whitelist": DEMUXERS})
-            if not self.container.streams.audio:
+            self.streams = len(self.container.streams.audio)
+            if not self.streams:
                 raise UserError("it holds no audio")
-            self.stream = self.container.streams.audio[0]
+            self.stream = self.container.streams.audio[number]
             self.decoded = self._decode()
             first = next(self.decoded)
         except (av.FFmpegError, StopIteration) as error:
@@ -112,7 +119,7 @@ class ContainerReader:
 
     def _length(self, frame: AudioFrame) -> int:
         """How many of a frame's samples count: its duration, where that is told to the sample."""
-        if not frame.duration or frame.time_base > 1 / frame.sample_rate:
+        if self.whole_frames or not frame.duration or frame.time_base > 1 / frame.sample_rate:
             return frame.samples
         return min(frame.samples, round(frame.duration * frame.time_base * frame.sample_rate))
 

@@ -2,10 +2,10 @@
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import soundfile
 import torch
@@ -47,6 +47,9 @@ class AudioReader(Protocol):
     def close(self) -> None: ...
 
 
+Reader = TypeVar("Reader", bound=AudioReader)
+
+
 @contextmanager
 def open_audio(path: Path) -> Iterator[AudioReader]:
     """Open the first audio stream of a file.
@@ -55,6 +58,35 @@ def open_audio(path: Path) -> Iterator[AudioReader]:
         UserError: the file cannot be opened or decoded, or its sample rate is impossible; the message is the reason
             without the file's name.
     """
+    with closing(_opened(path, _open)) as reader:
+        _check_rate(reader)
+        yield reader
+
+
+@contextmanager
+def open_streams(path: Path, whole_frames: bool = False) -> Iterator[list[AudioReader]]:
+    """Open every audio stream of a container, in its order; each is read on its own, from the start on.
+
+    Args:
+        path: the file.
+        whole_frames: whether what the encoder added to fill its last frame is kept.
+
+    Raises:
+        UserError: as :func:`open_audio`.
+    """
+    with ExitStack() as stack:
+
+        def stream(number: int) -> ContainerReader:
+            reader = _opened(path, lambda path: ContainerReader(path, number, whole_frames))
+            _check_rate(stack.enter_context(closing(reader)))
+            return reader
+
+        first = stream(0)
+        yield [first, *map(stream, range(1, first.streams))]
+
+
+def _opened(path: Path, opener: Callable[[Path], Reader]) -> Reader:
+    """The reader that ``opener`` makes of a path, if that is a file with something in it."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -62,17 +94,16 @@ def open_audio(path: Path) -> Iterator[AudioReader]:
         if status.st_size == 0:
             raise UserError("the file is empty")
         path.open("rb").close()
-        reader = _open(path)
+        return opener(path)
     except OSError as error:
         raise UserError(error.strerror or one_line(error)) from error
-    try:
-        if reader.sample_rate_hz not in RATES_HZ:
-            raise UserError(
-                f"its sample rate of {reader.sample_rate_hz} Hz is none of sound (1 kHz to 1 MHz): export it again"
-            )
-        yield reader
-    finally:
-        reader.close()
+
+
+def _check_rate(reader: AudioReader) -> None:
+    if reader.sample_rate_hz not in RATES_HZ:
+        raise UserError(
+            f"its sample rate of {reader.sample_rate_hz} Hz is none of sound (1 kHz to 1 MHz): export it again"
+        )
 
 
 def _open(path: Path) -> AudioReader:

@@ -1,13 +1,12 @@
 """Zip archives from strangers: every name is checked before anything is written, and the folder appears whole."""
 
 import os
-import shutil
 import stat
-import uuid
 import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from demixer.errors import UserError, one_line
+from demixer.temporary import hidden_folder
 
 MAX_GROWTH = 20  # weights hardly compress; an archive that unfolds further is not one of weights
 
@@ -18,19 +17,15 @@ def unpack(archive: Path, folder: Path) -> None:
     Raises:
         UserError: the archive is damaged, would write outside of its folder, holds links, or unfolds beyond measure.
     """
-    temporary = folder.with_name(f".{uuid.uuid4().hex[:12]}.unpack")
     try:
-        with zipfile.ZipFile(archive) as content:
+        with zipfile.ZipFile(archive) as content, hidden_folder(folder.parent) as inner:
             _check(content, archive)
-            content.extractall(temporary)
-        inner = temporary
-        while len(inside := list(inner.iterdir())) == 1 and inside[0].is_dir():
-            inner = inside[0]
-        os.replace(inner, folder)
+            content.extractall(inner)
+            while len(inside := list(inner.iterdir())) == 1 and inside[0].is_dir():
+                inner = inside[0]
+            os.replace(inner, folder)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, RuntimeError) as error:
         raise UserError(f"cannot unpack `{archive}`: {one_line(error)}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _check(content: zipfile.ZipFile, archive: Path) -> None:

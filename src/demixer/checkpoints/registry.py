@@ -80,7 +80,9 @@ def print_models(registry: Path = REGISTRY) -> None:
 
 def registry_table(entries: dict[str, Entry]) -> Table:
     """For the screen: what there is, how large, how good."""
-    table = Table("name", "GB", "cSDR in dB", "what it is", "licence")
+    table = Table("name", "GB", "cSDR in dB")
+    for name in ("what it is", "licence"):
+        table.add_column(name, overflow="fold")  # an address may not lose its end
     for entry in entries.values():
         scores = " · ".join(f"{target} {value:.2f}" for target, value in entry.csdr_db.items())
         table.add_row(entry.name, f"{entry.bytes / 1e9:.1f}", scores, f"{entry.about} {entry.page}", entry.licence)

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     from rich.console import Console
 
     from demixer.evaluation.evaluating import evaluate
-    from demixer.evaluation.score_table import screen_table
+    from demixer.evaluation.score_table import further_table, screen_table
     from demixer.separation.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not console.is_terminal:
         console = Console(width=120)
     console.print(screen_table(evaluation, console.width))
+    if args.museval:
+        console.print(further_table(evaluation))
     files = ["test.log", "test.json", "test.csv"] + ["report.html"] * (not args.no_report)
     print(f"written to {args.output or args.run_dir}: {', '.join(files)}")
 

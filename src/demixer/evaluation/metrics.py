@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-7
+WINDOW_SECONDS = HOP_SECONDS = 1.0  # of cSDR
 
 
 def usdr(reference: Tensor, estimate: Tensor) -> float:
@@ -81,9 +82,13 @@ def without_nan(values: Iterable[float]) -> list[float]:
     return [float(value) for value in values if not math.isnan(value)]
 
 
+def any_silent(sources: Tensor) -> bool:
+    """Whether any of (S, C, L) is silent as museval has it: the sum of its channels is zero at every sample."""
+    return bool((sources.sum(dim=1) == 0).all(dim=-1).any())
+
+
 def _window_sdr(references: Tensor, estimates: Tensor) -> Tensor:
-    silent = [(source.sum(dim=1) == 0).all(dim=-1).any() for source in (references, estimates)]
-    if any(silent):
+    if any_silent(references) or any_silent(estimates):
         return torch.full((references.shape[0],), math.nan, dtype=torch.float64)
     energy, error = references.square().sum(dim=(1, 2)), (references - estimates).square().sum(dim=(1, 2))
     return 10 * torch.log10(energy / error)

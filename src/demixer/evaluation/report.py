@@ -11,8 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from demixer.evaluation.comparison import Paired
 from demixer.evaluation.gallery import Excerpt, Gallery, data_uri, mp3_uri
 from demixer.evaluation.metrics import finite_mean
-from demixer.evaluation.results import Evaluation, Score, counted, decibels, summarise
+from demixer.evaluation.results import Evaluation, Score, summarise
 from demixer.evaluation.strip_plot import Strip, plot
+from demixer.evaluation.wording import counted, decibels
 from demixer.figures.numbers import clock
 from demixer.figures.palette import ACCENT, colors
 from demixer.figures.spectrogram import height, paint, spectrogram_power

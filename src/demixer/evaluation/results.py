@@ -4,18 +4,22 @@ import csv
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from demixer.errors import UserError
 from demixer.evaluation.metrics import finite_mean, finite_median, without_nan
+from demixer.evaluation.wording import counted, decibels, heading, plain
 from demixer.temporary import atomic_path
 
 
 @dataclass(frozen=True)
 class Score:
-    """One target of one song: the estimate's SDRs, and those that the plain mixture would have as its estimate."""
+    """One target of one song: the estimate's SDRs, and those that the plain mixture would have as its estimate.
+
+    ``further`` holds what else was measured, by its column in the files (``museval_sir_db``): a name that no field has.
+    """
 
     song: str
     target: str
@@ -23,9 +27,17 @@ class Score:
     csdr_db: float
     mixture_usdr_db: float
     mixture_csdr_db: float
+    further: dict[str, float] = field(default_factory=dict, hash=False)
+
+    def row(self) -> dict[str, Any]:
+        """Everything by column, without a nested level: a line of the table in ``test.csv``."""
+        columns = asdict(self)
+        further = columns.pop("further")
+        return columns | further
 
 
-METRICS = tuple(field.name for field in fields(Score) if field.name.endswith("_db"))
+MUSEVAL = "museval_"  # how the columns of museval's own numbers begin
+METRICS = tuple(one.name for one in fields(Score) if one.name.endswith("_db"))
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,11 @@ class Evaluation:
         """Every song once, in the order in which they were evaluated."""
         return list(dict.fromkeys(score.song for score in self.scores))
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The columns of everything that was measured: ``METRICS``, and those that any score has further."""
+        return METRICS + tuple(dict.fromkeys(name for score in self.scores for name in score.further))
+
     def of(self, target: str) -> list[Score]:
         """The scores of one target, song by song."""
         return [score for score in self.scores if score.target == target]
@@ -49,20 +66,21 @@ class Evaluation:
 def summarise(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     """Per target: the mean uSDR and the median cSDR over songs, and how many songs had one; then their mean.
 
-    A song without a cSDR (no second in which everything sounds) is left out of the median and of ``songs_csdr``.
+    Of further metrics, museval's are medians, too, and others means. A song without a cSDR (no second in which
+    everything sounds) is left out of the median and of ``songs_csdr``.
     """
-    summary = {}
+    metrics, summary = evaluation.metrics, {}
     for target in evaluation.targets:
-        scores = evaluation.of(target)
-        summary[target] = {name: _over_songs(name)(getattr(score, name) for score in scores) for name in METRICS}
+        rows = [score.row() for score in evaluation.of(target)]
+        summary[target] = {name: _over_songs(name)(row.get(name, math.nan) for row in rows) for name in metrics}
         for name in ("usdr", "csdr"):
-            summary[target][f"songs_{name}"] = len(without_nan(getattr(score, f"{name}_db") for score in scores))
-    summary["mean"] = {name: finite_mean(summary[target][name] for target in evaluation.targets) for name in METRICS}
+            summary[target][f"songs_{name}"] = len(without_nan(row[f"{name}_db"] for row in rows))
+    summary["mean"] = {name: finite_mean(summary[target][name] for target in evaluation.targets) for name in metrics}
     return summary
 
 
 def _over_songs(metric: str) -> Callable[[Iterable[float]], float]:
-    return finite_median if "csdr" in metric else finite_mean
+    return finite_median if "csdr" in metric or metric.startswith(MUSEVAL) else finite_mean
 
 
 def write_results(folder: Path, evaluation: Evaluation, command: str = "") -> None:
@@ -74,13 +92,13 @@ def write_results(folder: Path, evaluation: Evaluation, command: str = "") -> No
         **evaluation.about,
         "targets": list(evaluation.targets),
         "summary": summarise(evaluation),
-        "scores": [asdict(score) for score in evaluation.scores],
+        "scores": [score.row() for score in evaluation.scores],
     }
     _write(folder / "test.json", json.dumps(_portable(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     with atomic_path(folder / "test.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, [field.name for field in fields(Score)], lineterminator="\n")
+        rows = csv.DictWriter(file, ["song", "target", *evaluation.metrics], lineterminator="\n")
         rows.writeheader()
-        rows.writerows(asdict(score) for score in evaluation.scores)
+        rows.writerows(score.row() for score in evaluation.scores)
     _write(folder / "test.log", "\n".join([f"command: {command}", *log_lines(evaluation)]) + "\n")
 
 
@@ -95,10 +113,7 @@ def read_results(folder: Path) -> Evaluation:
         raise UserError(f"`{path}` does not exist; write it first: python evaluate.py -d {folder}")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        scores = tuple(
-            Score(row["song"], row["target"], *(math.nan if row[m] is None else float(row[m]) for m in METRICS))
-            for row in content.pop("scores")
-        )
+        scores = tuple(map(_score, content.pop("scores")))
         targets = tuple(content.pop("targets"))
         content.pop("summary")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -106,43 +121,34 @@ def read_results(folder: Path) -> Evaluation:
     return Evaluation(content, targets, scores)
 
 
+def _score(row: dict[str, Any]) -> Score:
+    """The score of a row; its columns that no field is named after are further metrics."""
+    numbers = {
+        name: math.nan if value is None else float(value)
+        for name, value in row.items()
+        if name not in ("song", "target")
+    }
+    own = [numbers.pop(name) for name in METRICS]
+    return Score(row["song"], row["target"], *own, numbers)
+
+
 def log_lines(evaluation: Evaluation) -> list[str]:
     """The evaluation as lines to read: what was measured, every song, and the summary."""
-    lines = [f"{name}: {_plain(value)}" for name, value in evaluation.about.items()]
-    lines += ["", "song | target | uSDR | cSDR | the mixture's uSDR | the mixture's cSDR   (dB)"]
+    metrics = evaluation.metrics
+    headings = ["song", "target", "uSDR", "cSDR", "the mixture's uSDR", "the mixture's cSDR"]
+    headings += [heading(name) for name in metrics if name not in METRICS]
+    lines = [f"{name}: {plain(value)}" for name, value in evaluation.about.items()]
+    lines += ["", " | ".join(headings) + "   (dB)"]
     for score in evaluation.scores:
-        numbers = " | ".join(decibels(getattr(score, name)) for name in METRICS)
-        lines.append(f"{score.song} | {score.target} | {numbers}")
+        row = score.row()
+        lines.append(" | ".join([score.song, score.target, *(decibels(row.get(name)) for name in metrics)]))
     lines += ["", "summary: uSDR is the mean over songs, cSDR the median over songs of the median over windows"]
+    if any(name.startswith(MUSEVAL) for name in metrics):
+        lines[-1] += ", as museval's numbers are"
     for target, row in summarise(evaluation).items():
-        numbers = " | ".join(decibels(row[name]) for name in METRICS)
+        numbers = " | ".join(decibels(row[name]) for name in metrics)
         lines.append(f"{target} | {numbers}" + counted(row, len(evaluation.songs)))
     return lines
-
-
-def counted(row: dict[str, float], songs: int) -> str:
-    """Says how many songs a summary's row rests on."""
-    if "songs_usdr" not in row:
-        return ""
-    if row["songs_usdr"] == row["songs_csdr"] == songs:
-        return f" | {songs} songs"
-    return f" | uSDR of {row['songs_usdr']}, cSDR of {row['songs_csdr']} of {songs} songs"
-
-
-def decibels(value: float | None, sign: bool = False, digits: int = 2) -> str:
-    """A number as people read it: two decimals, no sign where they are zero, a dash where there is none.
-
-    >>> decibels(3.14159), decibels(-0.5, sign=True), decibels(-0.001, sign=True), decibels(math.nan)
-    ('3.14', '−0.50', '0.00', '–')
-    """
-    if value is None or math.isnan(value):
-        return "–"
-    plus = "+" if sign and round(value, digits) else ""
-    return f"{value:{plus}z.{digits}f}".replace("inf", "∞").replace("-", "−")
-
-
-def _plain(value: Any) -> str:
-    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _portable(value: Any) -> Any:

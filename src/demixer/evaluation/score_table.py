@@ -5,7 +5,8 @@ from rich.table import Table
 from rich.text import Text
 
 from demixer.evaluation.metrics import finite_mean
-from demixer.evaluation.results import METRICS, Evaluation, Score, decibels, summarise
+from demixer.evaluation.results import METRICS, Evaluation, Score, summarise
+from demixer.evaluation.wording import decibels, heading
 
 
 def screen_table(evaluation: Evaluation, width: int = 120) -> Table:
@@ -28,6 +29,18 @@ def screen_table(evaluation: Evaluation, width: int = 120) -> Table:
     rows = [summary[name] for name in (*evaluation.targets, *extra)]
     table.add_row("all songs: mean / median", *(_cell(row, digits) for row in rows), style="bold")
     table.add_row("the plain mixture", *(_cell(row, digits, "mixture_") for row in rows), style="dim")
+    return table
+
+
+def further_table(evaluation: Evaluation) -> Table:
+    """What was measured beside uSDR and cSDR, next to our cSDR: a target a row, each in summary over the songs."""
+    further = [name for name in evaluation.metrics if name not in METRICS]
+    table = Table(title="over all songs, in dB", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("target")
+    for name in ("our cSDR", *map(heading, further)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for target, row in summarise(evaluation).items():
+        table.add_row(target, *(decibels(row[name], digits=3) for name in ("csdr_db", *further)))
     return table
 
 

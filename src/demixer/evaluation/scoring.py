@@ -3,7 +3,7 @@
 import datetime
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,15 +12,18 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from demixer.data.layouts import FOLDERS
-from demixer.data.track_files import read_source
-from demixer.data.tracks import SOURCES, Track, find_tracks, split_tracks
+from demixer.data.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
-from demixer.evaluation.metrics import csdr, finite_median, usdr
+from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, csdr, finite_median, usdr
 from demixer.evaluation.results import Score
+from demixer.evaluation.scored_songs import MusdbTrack, ScoredSong, scored_song
 from demixer.progress import progress_bar
+from demixer.sources import SOURCES
 
-WINDOW_SECONDS = HOP_SECONDS = 1.0
+# Metrics beside those that every Score has: true sources (S, C, L), estimates (S, C, L) and their rate in Hz → for each
+# of the S targets {column of the results: dB}. All targets are handed over at once, since some metrics compare them.
+Further = Callable[[Tensor, Tensor, int], Sequence[Mapping[str, float]]]
 
 
 class Separates(Protocol):
@@ -73,38 +76,62 @@ def songs_of(
     return tracks
 
 
-def measure(separator: Separates, tracks: Iterable[Track], gallery: Gallery | None = None) -> list[Score]:
-    """Score every track; offer what was heard to ``gallery``."""
+def measure(
+    separator: Separates,
+    tracks: Iterable[Track | MusdbTrack],
+    gallery: Gallery | None = None,
+    further: Sequence[Further] = (),
+) -> list[Score]:
+    """Score every track.
+
+    Args:
+        separator: what is measured.
+        tracks: the songs: of :func:`songs_of`, or ``musdb.DB(…)``.
+        gallery: is offered what was heard.
+        further: metrics to measure beside uSDR and cSDR.
+
+    Raises:
+        UserError: no song has a true source of any target, or an estimate is not finite.
+    """
     tracks = list(tracks)
     scores: list[Score] = []
     with progress_bar("songs") as bar:
         task = bar.add_task("evaluating", total=len(tracks))
         for track in tracks:
-            scores += measure_song(separator, track, gallery)
+            scores += measure_song(separator, track, gallery, further)
             bar.advance(task)
     if not scores:
         raise UserError(f"none of the songs has a file of {', '.join(separator.targets)}: nothing to measure")
     return scores
 
 
-def measure_song(separator: Separates, track: Track, gallery: Gallery | None = None) -> list[Score]:
+def measure_song(
+    separator: Separates,
+    track: Track | MusdbTrack,
+    gallery: Gallery | None = None,
+    further: Sequence[Further] = (),
+) -> list[Score]:
     """Score the targets of one song for which it has a true source, at the song's own sample rate."""
-    targets = [target for target in separator.targets if target in track.paths]
+    song = scored_song(track)
+    targets = [target for target in separator.targets if target in song.sources]
     if not targets:
         return []
-    mixture = _mixture(track)
-    references = torch.stack([read_source(track, target) for target in targets])
-    estimates = _separate(separator, mixture, track, targets)
-    window, hop = (round(seconds * track.sample_rate_hz) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
+    rate_hz, mixture = song.sample_rate_hz, song.mixture()
+    references = torch.stack([song.source(target) for target in targets])
+    estimates = _separate(separator, mixture, song, targets)
+    window, hop = (round(seconds * rate_hz) for seconds in (WINDOW_SECONDS, HOP_SECONDS))
     windows = csdr(references, estimates, window, hop).tolist()
     mixture_windows = csdr(references, mixture.expand_as(references), window, hop).tolist()
+    measured = [metrics(references, estimates, rate_hz) for metrics in further]
     scores = []
     for i, target in enumerate(targets):
         ours = usdr(references[i], estimates[i]), finite_median(windows[i])
-        scores.append(Score(track.name, target, *ours, usdr(references[i], mixture), finite_median(mixture_windows[i])))
+        plain = usdr(references[i], mixture), finite_median(mixture_windows[i])
+        more = {name: value for of_targets in measured for name, value in of_targets[i].items()}
+        scores.append(Score(song.name, target, *ours, *plain, more))
         if gallery:
             heard = {"mixture": mixture, "truth": references[i], "estimate": estimates[i]}
-            gallery.offer(track.name, target, ours[0], track.sample_rate_hz, heard)
+            gallery.offer(song.name, target, ours[0], rate_hz, heard)
     return scores
 
 
@@ -122,19 +149,13 @@ def about_run(run_dir: Path, folders: Sequence[Path], subset: str, split: str | 
     }
 
 
-def _separate(separator: Separates, mixture: Tensor, track: Track, targets: Sequence[str]) -> Tensor:
-    """The estimates (S, C, L) at the track's rate."""
-    stems = separator(mixture, track.sample_rate_hz)
+def _separate(separator: Separates, mixture: Tensor, song: ScoredSong, targets: Sequence[str]) -> Tensor:
+    """The estimates (S, C, L) at the song's rate."""
+    stems = separator(mixture, song.sample_rate_hz)
     for target in targets:
         if not stems[target].isfinite().all():
-            raise UserError(f"the model's `{target}` of song `{track.name}` is not finite: its weights are broken")
+            raise UserError(f"the model's `{target}` of song `{song.name}` is not finite: its weights are broken")
     return torch.stack([stems[target] for target in targets])
-
-
-def _mixture(track: Track) -> Tensor:
-    if "mixture" in track.paths:
-        return read_source(track, "mixture")
-    return torch.stack([read_source(track, source) for source in track.paths]).sum(0)
 
 
 def _layout(folders: Sequence[Path], run_dir: Path | None) -> str | Sequence[str]:

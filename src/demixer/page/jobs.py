@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
-from demixer.errors import UserError, one_line
+from demixer.errors import UserError, one_line, shown
 from demixer.page.limits import Limits
 from demixer.page.models import Models
 from demixer.page.pictures import draw_spectrogram
 from demixer.page.turns import Cancelled, Turns
-from demixer.songs.catalogue import shown
 from demixer.songs.finding import find_songs
 from demixer.songs.options import Options
 from demixer.songs.separating import separate_song

@@ -9,10 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from demixer.errors import UserError, one_line
+from demixer.errors import UserError, one_line, shown
 from demixer.page.jobs import Engine, Job, Order
 from demixer.page.limits import Facts, Limits
-from demixer.songs.catalogue import shown
 
 CANCEL_SECONDS = 60.0  # a batch of windows takes less, even on a slow machine
 

@@ -1,7 +1,6 @@
 """Any number of songs: each is done or says why not, and none takes the others with it."""
 
 import sys
-import tempfile
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +9,14 @@ from pathlib import Path
 from rich.markup import escape
 from rich.progress import Progress
 
-from demixer.errors import UserError, one_line
+from demixer.errors import UserError, one_line, shown
 from demixer.progress import progress_bar
 from demixer.separation.separator import Separator
 from demixer.songs.finding import Refusals, Song, find_songs
 from demixer.songs.options import Options
 from demixer.songs.processes import Process
 from demixer.songs.separating import Advance, separate_song
+from demixer.temporary import check_writable
 
 DESCRIPTION_CHARACTERS = 40
 
@@ -68,7 +68,7 @@ def separate_catalogue(
     songs = process.share(songs)
     if dry_run:
         return _list(songs, refused, options)
-    _check_writable(output_dir)
+    check_writable(output_dir)
     wanted = separator.only(options.estimated(separator.targets))
     tally = separate_songs(songs, refused if process.rank == 0 else {}, wanted, options)
     print(tally)
@@ -84,16 +84,6 @@ def _list(songs: Sequence[Song], refused: Refusals, options: Options) -> int:
         if options.overwrite or not song.is_complete():
             print("\n".join(shown(path) for path in song.outputs.values()))
     return int(tally.failed > 0)
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror if folder.is_dir() or not folder.exists() else "it is a file"
-        raise UserError(f"cannot write to the folder `{shown(folder)}`: {reason}: choose another (-o)") from error
 
 
 def separate_songs(songs: Sequence[Song], refused: Refusals, separator: Separator, options: Options) -> Tally:
@@ -138,10 +128,3 @@ def _separate(song: Song, separator: Separator, options: Options, bar: Progress,
 def _fail(tally: Tally, path: Path, reason: str) -> None:
     tally.failed += 1
     print(f"error: `{shown(path)}`: {reason}", file=sys.stderr)
-
-
-def shown(path: Path | str) -> str:
-    """A name as it can be printed: on one line, and without what no terminal shows."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(path)
-    )

@@ -2,13 +2,10 @@
 
 import operator
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import tee
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,6 +18,7 @@ from demixer.separation.streams import in_step
 from demixer.songs.finding import Song
 from demixer.songs.levels import Leveller
 from demixer.songs.options import Options
+from demixer.temporary import hidden_folder
 
 BLOCK_SAMPLES = 1 << 18  # read at once: 6 s
 
@@ -51,7 +49,7 @@ def separate_song(
         OSError: a file cannot be written.
     """
     target_dir = next(iter(song.outputs.values())).parent
-    with open_audio(song.path) as audio, _hidden_folder(target_dir) as folder:
+    with open_audio(song.path) as audio, hidden_folder(target_dir) as folder:
         if audio.channels > MAX_CHANNELS:
             raise UserError(f"it has {audio.channels} channels: mix it down to stereo or mono first")
         rate_hz = audio.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
@@ -110,15 +108,3 @@ def _timed(blocks: Iterable[Tensor], rate_hz: int, advance: Advance) -> Iterator
     for block in blocks:
         yield block
         advance(block.shape[-1] / rate_hz)
-
-
-@contextmanager
-def _hidden_folder(parent: Path) -> Iterator[Path]:
-    """A folder for what is not yet whole, on the file system of ``parent``, so that it can be renamed into it."""
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f".{uuid.uuid4().hex[:12]}.part"
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
