@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measured_songs import measured_songs
 
 from demixer import AudioParams, Separator
-from demixer.data.track_files import read_source
-from demixer.data.tracks import Track
+from demixer.datasets.track_files import read_source
+from demixer.datasets.tracks import Track
 from demixer.errors import run
 from demixer.evaluation.metrics import usdr
 from demixer.separation.memory import keep_freed_memory

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measured_songs import measured_songs
 
-from demixer.data.track_files import read_source
+from demixer.datasets.track_files import read_source
 from demixer.errors import run
 from demixer.evaluation.metrics import usdr
 from demixer.separation.memory import keep_freed_memory

@@ -26,8 +26,8 @@ sys.path.insert(0, str(PROJECT_DIR / "src"))
 
 from flops import count_flops
 
-from demixer.data.splits import MUSDB_VALIDATION_SONGS
-from demixer.data.track_files import Track
+from demixer.datasets.splits import MUSDB_VALIDATION_SONGS
+from demixer.datasets.track_files import Track
 from demixer.errors import run
 from demixer.sources import SOURCES
 from demixer.temporary import atomic_folder

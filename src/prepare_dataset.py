@@ -5,9 +5,9 @@ from pathlib import Path
 
 from demixer.commands.parsing import Parser
 from demixer.data.index import PARTS
-from demixer.data.layouts import LAYOUTS
 from demixer.data.prepare import prepare
-from demixer.data.subsets import SUBSETS
+from demixer.datasets.layouts import LAYOUTS
+from demixer.datasets.subsets import SUBSETS
 from demixer.errors import UserError, run
 from demixer.paths import FILES_DIR
 

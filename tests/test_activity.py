@@ -9,7 +9,7 @@ import torch
 
 from demixer.data.activity import chunk_energies, load_detector, segment_bounds
 from demixer.data.index import Segment
-from demixer.data.track_files import Track
+from demixer.datasets.track_files import Track
 from demixer.errors import UserError
 
 RATE = 1000  # Hz: a window of 6 s is 6000 samples, the hop 3000, a chunk 600

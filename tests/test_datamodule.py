@@ -20,9 +20,9 @@ from demixer.data.datamodule import MusicDataModule
 from demixer.data.index import Index, Segment, index_path, read_index, write_index
 from demixer.data.prepare import prepare
 from demixer.data.sampler import ShardSampler, StreamSampler
-from demixer.data.splits import MUSDB_VALIDATION_SONGS
 from demixer.data.stems import DataError
-from demixer.data.tracks import find_tracks, split_tracks
+from demixer.datasets.splits import MUSDB_VALIDATION_SONGS
+from demixer.datasets.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 

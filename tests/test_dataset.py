@@ -15,7 +15,7 @@ from demixer.data.index import Segment
 from demixer.data.pools import SegmentPool, salient_segments, whole_songs
 from demixer.data.randomness import generator_for
 from demixer.data.stems import DataError, Stems
-from demixer.data.tracks import find_tracks
+from demixer.datasets.tracks import find_tracks
 from demixer.errors import UserError
 
 SOURCES = ("vocals", "drums")

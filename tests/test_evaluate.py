@@ -14,7 +14,7 @@ from rich.console import Console
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
 from demixer.commands import evaluate as command
-from demixer.data.track_files import read_source
+from demixer.datasets.track_files import read_source
 from demixer.errors import UserError
 from demixer.evaluation.evaluating import evaluate
 from demixer.evaluation.gallery import Gallery

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from demixer.data.stem_files import decode_stem_files
+from demixer.datasets.stem_files import decode_stem_files
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.metrics import csdr, usdr

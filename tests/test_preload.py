@@ -13,7 +13,7 @@ import demixer.data.stems
 from demixer.data.datamodule import MusicDataModule
 from demixer.data.preload import Held, SharedFile, hold
 from demixer.data.stems import Stems
-from demixer.data.tracks import find_tracks
+from demixer.datasets.tracks import find_tracks
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 

@@ -11,8 +11,8 @@ from test_audio import encode
 
 import prepare_dataset
 from demixer.data.index import read_index
-from demixer.data.stem_files import STREAMS, decode_stem_files, read_stem_file
-from demixer.data.tracks import find_tracks, split_tracks
+from demixer.datasets.stem_files import STREAMS, decode_stem_files, read_stem_file
+from demixer.datasets.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 from example.excerpt import excerpt_file

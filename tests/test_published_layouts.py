@@ -9,15 +9,15 @@ import soundfile
 import yaml
 from tiny_runs import tiny_run
 
-import demixer.data.track_files
+import demixer.datasets.track_files
 import prepare_dataset
 from demixer.data.datamodule import MusicDataModule
 from demixer.data.index import read_index
-from demixer.data.layouts.medleydb import _target
-from demixer.data.splits import validation_names
 from demixer.data.stems import Stems
-from demixer.data.track_files import read_source
-from demixer.data.tracks import find_tracks
+from demixer.datasets.layouts.medleydb import _target
+from demixer.datasets.splits import validation_names
+from demixer.datasets.track_files import read_source
+from demixer.datasets.tracks import find_tracks
 from demixer.errors import UserError
 from demixer.evaluation.scoring import songs_of
 from demixer.sources import SOURCES
@@ -164,13 +164,13 @@ def test_files_of_several_lengths_end_in_silence(datasets):
 
 def test_finding_reads_headers_only_and_a_crop_reads_itself_only(datasets, monkeypatch):
     asked = []
-    read = demixer.data.track_files.read_audio
+    read = demixer.datasets.track_files.read_audio
 
     def watch(path, start, frames):
         asked.append((path.name, start, frames))
         return read(path, start, frames)
 
-    monkeypatch.setattr(demixer.data.track_files, "read_audio", watch)
+    monkeypatch.setattr(demixer.datasets.track_files, "read_audio", watch)
     tracks = find_tracks(datasets["moisesdb"], SOURCES, "train", "moisesdb")
     assert not asked
     Stems(tracks, SOURCES, RATE_HZ).read(tracks[0].name, "vocals", 1150, 100)

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 
 from demixer.data.index import Index, Segment, covered_samples, read_index, write_index
-from demixer.data.splits import MUSDB_VALIDATION_SONGS
-from demixer.data.track_files import Track, read_source, same_length
-from demixer.data.tracks import find_tracks, split_tracks
+from demixer.datasets.splits import MUSDB_VALIDATION_SONGS
+from demixer.datasets.track_files import Track, read_source, same_length
+from demixer.datasets.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
 
 

@@ -8,7 +8,7 @@ import torch
 from tiny_runs import tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
-from demixer.data.tracks import find_tracks
+from demixer.datasets.tracks import find_tracks
 from demixer.separation.separator import Separator
 
 SHORT = ["data.valid=[]", "data.samples_per_epoch=4", "data.batch_size=2", "trainer.max_epochs=2"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from yaml import YAMLError
 
 from demixer.data.index import Segment
-from demixer.data.track_files import Track, read_source
+from demixer.datasets.track_files import Track, read_source
 from demixer.errors import UserError
 from demixer.paths import CONF_DIR
 

@@ -13,16 +13,16 @@ from torch.utils.data import DataLoader
 
 from demixer.data.augmentations import Augmentations
 from demixer.data.dataset import RemixDataset, SongDataset
-from demixer.data.layouts import FOLDERS, layout_of_each
 from demixer.data.loading import Batch, ResumableLoader, collate_examples, collate_song, worker_options
 from demixer.data.pools import MixedPool, Pool, check_root_weights, coherent, salient_segments, whole_songs
 from demixer.data.preload import SharedFile
 from demixer.data.randomness import generator_for
 from demixer.data.sampler import ShardSampler, StreamSampler
-from demixer.data.splits import Valid
-from demixer.data.stem_names import sources_around
 from demixer.data.stems import Stems
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.datasets.layouts import FOLDERS, layout_of_each
+from demixer.datasets.splits import Valid
+from demixer.datasets.stem_names import sources_around
+from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -37,12 +37,12 @@ class MusicDataModule(LightningDataModule):
     device, in :meth:`on_after_batch_transfer`. The same seed gives the same batches with any number of workers.
 
     Args:
-        roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
-        layout: How songs lie in the roots, see :mod:`demixer.data.layouts`: one name, or one for each root.
+        roots: Dataset folders, see :func:`demixer.datasets.tracks.find_tracks`.
+        layout: How songs lie in the roots, see :mod:`demixer.datasets.layouts`: one name, or one for each root.
         root_weights: How often each of ``roots`` is drawn from, see :func:`demixer.data.pools.pool_of`; None: by the
             number of its segments.
         targets: What is trained, some of ``sources``, in the model's order.
-        sources: What is mixed; None: see :func:`demixer.data.stem_names.sources_around`.
+        sources: What is mixed; None: see :func:`demixer.datasets.stem_names.sources_around`.
         index_dir: Where prepare_dataset.py wrote ``{source}_train.txt`` and ``_valid.txt``; needed with ``sad``.
         sad: Draw crops from the segments of the index; otherwise from any position, in proportion to duration.
         sample_rate_hz: The model's; songs at another rate are resampled as they are read.
@@ -54,7 +54,7 @@ class MusicDataModule(LightningDataModule):
             song's at one place, with ``sad`` one where a target sounds.
         augmentations: See :class:`demixer.data.augmentations.Augmentations`.
         valid: Validation songs, by name or as a fraction; an empty list: none, and all songs are trained on; None:
-            the official ones, see :func:`demixer.data.splits.validation_names`.
+            the official ones, see :func:`demixer.datasets.splits.validation_names`.
         max_valid_songs: Validate on the first so many songs only.
         preload: Keep the training stems in memory, one copy for all processes of a machine.
         num_workers: Processes that read; 0 reads in the training process.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from demixer.data.index import Index
-from demixer.data.track_files import Track, same_length
+from demixer.datasets.track_files import Track, same_length
 from demixer.errors import UserError
 
 LEAST_REACH = 0.5  # the last segment ends here, as a share of the songs, in an index that is taken to be theirs

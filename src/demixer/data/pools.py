@@ -12,7 +12,7 @@ from demixer.data.index import PARTS, Segment, index_path, read_index
 from demixer.data.index_checks import check_index, warn_of_left_out
 from demixer.data.randomness import integer, uniform
 from demixer.data.stems import Stems
-from demixer.data.track_files import Track
+from demixer.datasets.track_files import Track
 from demixer.errors import UserError
 
 _TRIES = 16  # to find another song for another source; few songs may leave no choice

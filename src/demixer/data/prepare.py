@@ -9,9 +9,9 @@ from rich.table import Table
 
 from demixer.data.activity import ActivityDetector, load_detector
 from demixer.data.index import PARTS, Index, Segment, covered_samples, index_path, write_index
-from demixer.data.layouts import FOLDERS, layout_of_each
-from demixer.data.stem_files import decode_stem_files, find_stem_files
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.datasets.layouts import FOLDERS, layout_of_each
+from demixer.datasets.stem_files import decode_stem_files, find_stem_files
+from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.progress import progress_bar
 from demixer.sources import SOURCES

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from demixer.audio import resample
 from demixer.data.preload import Held, Key, SharedFile, hold
-from demixer.data.track_files import Track, read_source
+from demixer.datasets.track_files import Track, read_source
 from demixer.errors import UserError
 
 _INT16_SCALE = 32768  # soundfile maps a 16-bit sample k to k / 32768, so this round trip is exact

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixer.data.track_files import Track, read_source
+from demixer.datasets.track_files import Track, read_source
 
 
 class ScoredSong(Protocol):

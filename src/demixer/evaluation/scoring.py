@@ -11,8 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from demixer.data.layouts import FOLDERS
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.datasets.layouts import FOLDERS
+from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, csdr, finite_median, usdr

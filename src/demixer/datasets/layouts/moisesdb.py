@@ -10,7 +10,7 @@ cuts within a stem and pads among stems, here all are padded. Songs are named ``
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from demixer.data.layouts.metadata import group, metadata_files, read_metadata
+from demixer.datasets.layouts.metadata import group, metadata_files, read_metadata
 
 
 def find_moisesdb(root: Path, sources: Sequence[str], subset: str | None) -> Iterator[tuple[str, dict]]:

@@ -5,9 +5,9 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from demixer.data.layouts import FOLDERS, layout_of_each
-from demixer.data.layouts.folders import SUFFIXES
-from demixer.data.subsets import subset_folder
+from demixer.datasets.layouts import FOLDERS, layout_of_each
+from demixer.datasets.layouts.folders import SUFFIXES
+from demixer.datasets.subsets import subset_folder
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 
@@ -29,7 +29,7 @@ def sources_around(
 
     Args:
         targets: What is trained.
-        roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
+        roots: Dataset folders, see :func:`demixer.datasets.tracks.find_tracks`.
         subset: As there.
         layout: As there.
 

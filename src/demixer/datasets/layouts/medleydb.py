@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from demixer.data.layouts.metadata import OTHER, group, metadata_files, read_metadata
+from demixer.datasets.layouts.metadata import OTHER, group, metadata_files, read_metadata
 
 # The instruments (medleydb's taxonomy) that belong to a target; all others are "other". As in MUSDB18, which took its
 # songs from here, percussion without a pitch is drums.

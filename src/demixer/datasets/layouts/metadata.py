@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from demixer.data.subsets import subset_folder
+from demixer.datasets.subsets import subset_folder
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 

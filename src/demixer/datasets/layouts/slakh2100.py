@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from demixer.data.layouts.metadata import group, metadata_files, read_metadata
-from demixer.data.splits import VALIDATION_FOLDER
+from demixer.datasets.layouts.metadata import group, metadata_files, read_metadata
+from demixer.datasets.splits import VALIDATION_FOLDER
 
 METADATA = "metadata.yaml"
 

@@ -9,10 +9,10 @@ song always add up to the song.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from demixer.data.layouts.folders import find_folders
-from demixer.data.layouts.medleydb import find_medleydb
-from demixer.data.layouts.moisesdb import find_moisesdb
-from demixer.data.layouts.slakh2100 import find_slakh2100
+from demixer.datasets.layouts.folders import find_folders
+from demixer.datasets.layouts.medleydb import find_medleydb
+from demixer.datasets.layouts.moisesdb import find_moisesdb
+from demixer.datasets.layouts.slakh2100 import find_slakh2100
 from demixer.errors import UserError
 
 FOLDERS = "folders"

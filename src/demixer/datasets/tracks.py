@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from demixer.data.layouts import FOLDERS, find_songs, layout_of_each
-from demixer.data.splits import Valid, validation_names
-from demixer.data.track_files import Paths, Track, check_tracks
+from demixer.datasets.layouts import FOLDERS, find_songs, layout_of_each
+from demixer.datasets.splits import Valid, validation_names
+from demixer.datasets.track_files import Paths, Track, check_tracks
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 
@@ -25,7 +25,7 @@ def find_tracks(
             lack some of them.
         subset: ``train`` or ``test``: only the songs in the root's folder of that name. A root that has neither
             folder is wholly of the subset it is named after, otherwise of ``train``. None: every song.
-        layout: How songs lie in the roots, see :mod:`demixer.data.layouts`: one name for all, or one for each.
+        layout: How songs lie in the roots, see :mod:`demixer.datasets.layouts`: one name for all, or one for each.
 
     Raises:
         UserError: a root does not exist, no song is found, two songs share a name, or files are bad (all listed).

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from demixer.data.subsets import subset_folder
+from demixer.datasets.subsets import subset_folder
 
 SUFFIXES = (".wav", ".flac")
 
