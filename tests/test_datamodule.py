@@ -128,6 +128,22 @@ class TestSameBatches:
     def test_with_any_number_of_workers(self, module, options):
         assert list(map(digest, batches(module(**options)))) == list(map(digest, batches(module())))
 
+    @pytest.mark.parametrize(
+        ("sad", "places"),
+        [
+            (False, {0: [("Amber", 32553), ("Dune", 113056), ("Birch", 36875), ("Cedar", 34495)],
+                     159_999: [("Cedar", 87239), ("Dune", 42901), ("Amber", 103920), ("Birch", 113357)]}),
+            (True, {0: [("Birch", 138732), ("Amber", 119438), ("Cedar", 140543), ("Dune", 112592)],
+                    159_999: [("Birch", 36043), ("Dune", 67837), ("Cedar", 100564), ("Amber", 62904)]}),
+        ],
+    )  # fmt: skip
+    def test_from_now_on_on_every_machine(self, module, index_dir, sad, places):
+        data = module(sad=sad, index_dir=index_dir, crop_seconds=3.0)
+        data.setup("fit")
+        for index, expected in places.items():
+            crops = data.train_set.crops(index).values()
+            assert [(crop.segment.track.split()[-1], crop.start) for crop in crops] == expected
+
     def test_another_seed_gives_others(self, module):
         assert not {*map(digest, batches(module(seed=1)))} & {*map(digest, batches(module()))}
 

@@ -102,6 +102,10 @@ class TestSources:
         assert module.valid_set.songs == ("A", "C")
         assert set(module.train_set.stems.tracks) == {"D"}
 
+    def test_validation_songs_of_which_none_has_the_target_are_refused(self, own_songs):
+        with pytest.raises(UserError, match=r"no song of `valid` \(=\['B'\]\) has a file of guitar"):
+            self.build(own_songs, valid=["B"])
+
     def test_of_few_songs_one_with_the_target_is_held_out(self, own_songs):
         write_stems(own_songs[0] / "G", "drums.wav")  # of all songs this one would be chosen
         module = self.build(own_songs)

@@ -1,10 +1,8 @@
 """Songs in folders → batches for training and whole songs for validation."""
 
 import logging
-import tempfile
-import uuid
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +12,16 @@ from torch.utils.data import DataLoader
 from demixer.data.augmentations import Augmentations
 from demixer.data.dataset import RemixDataset, SongDataset
 from demixer.data.loading import Batch, ResumableLoader, collate_examples, collate_song, worker_options
-from demixer.data.pools import MixedPool, Pool, check_root_weights, coherent, salient_segments, whole_songs
-from demixer.data.preload import SharedFile
+from demixer.data.pools import check_root_weights
+from demixer.data.preload import shared_file
 from demixer.data.randomness import generator_for
 from demixer.data.sampler import ShardSampler, StreamSampler
 from demixer.data.stems import Stems
+from demixer.data.training_pools import Drawing
 from demixer.datasets.layouts import FOLDERS, layout_of_each
 from demixer.datasets.splits import Valid
 from demixer.datasets.stem_names import sources_around
-from demixer.datasets.tracks import Track, find_tracks, split_tracks
+from demixer.datasets.tracks import Track, find_tracks, split_tracks, validation_tracks
 from demixer.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ class MusicDataModule(LightningDataModule):
         if root_weights is not None:
             check_root_weights(root_weights, roots)
         self.layout = layout_of_each(layout, roots)
-        self.roots, self.root_weights, self.index_dir, self.sad = roots, root_weights, index_dir, sad
+        self.roots, self.drawing = roots, Drawing(Path(index_dir) if sad else None, root_weights)
         self.sources, self.targets = tuple(sources or ()), tuple(targets)
         self.sample_rate_hz, self.crop_samples = sample_rate_hz, round(crop_seconds * sample_rate_hz)
         self.batch_size, self.samples_per_epoch = batch_size, samples_per_epoch
@@ -118,7 +117,7 @@ class MusicDataModule(LightningDataModule):
         wanted = self.sources or self.targets
         self.sources = self.sources or sources_around(self.targets, self.roots, layout=self.layout)
         tracks = find_tracks(self.roots, (*self.sources, "mixture"), "train", self.layout)
-        valid = self._validation_tracks(tracks)
+        valid = validation_tracks(tracks, self.targets, self.valid)
         if stage in (None, "fit") and self.train_set is None:
             self.train_set = self._training_set(tracks, {track.name for track in valid}, wanted)
             # a source that was found in validation songs only comes last, where nobody asks a training batch for it
@@ -127,18 +126,6 @@ class MusicDataModule(LightningDataModule):
         self.valid_set = SongDataset(valid_stems, self.sources)
         if not len(self.valid_set):
             self._validate_nothing()
-
-    def _validation_tracks(self, tracks: Sequence[Track]) -> list[Track]:
-        """The validation songs: only such as have a target, since one without it says nothing about it."""
-        having = [track for track in tracks if track.paths.keys() & set(self.targets)]
-        if self.valid is None or isinstance(self.valid, float | int):
-            valid = split_tracks(having, "valid", self.valid)
-        else:
-            named = split_tracks(tracks, "valid", self.valid)
-            valid = [track for track in named if track in having]
-            if named and not valid:
-                raise UserError(f"no song of `valid` (={self.valid}) has a file of {', '.join(self.targets)}")
-        return valid
 
     def _validate_nothing(self) -> None:
         nothing = "no song is validated on (`valid` %s, `max_valid_songs` %s): the last weights are the result"
@@ -154,34 +141,18 @@ class MusicDataModule(LightningDataModule):
         train = [track for track in train if set(track.paths) - {"mixture"}]
         if not train:
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
-        stems = Stems(train, self.sources, self.sample_rate_hz, self.preload, self._shared_file())
-        pools = {one: self._pool(stems, one, {track.name: track for track in tracks}) for one in self.sources}
-        if missing := [one for one, pool in pools.items() if not pool.segments and one not in wanted]:
-            log.warning("no training song has %s: nothing of the kind is mixed around the target", ", ".join(missing))
-            pools = {one: pool for one, pool in pools.items() if one not in missing}
+        shared = shared_file(self.trainer) if self.preload else None
+        stems = Stems(train, self.sources, self.sample_rate_hz, self.preload, shared)
+        pools = self.drawing.pools(stems, self.sources, wanted, tracks)
         return RemixDataset(
             stems,
             pools,
-            self._coherent_pool(stems, pools),
+            self.drawing.coherent_pool(stems, pools, self.targets),
             crop_samples=self.crop_samples,
             length=self.samples_per_epoch,
             seed=self.seed,
             augmentations=self.augmentations,
             remix_probability=self.remix_probability,
-        )
-
-    def _pool(self, stems: Stems, source: str, tracks: Mapping[str, Track]) -> Pool:
-        if self.sad:
-            return salient_segments(stems, source, Path(self.index_dir), tracks, self.root_weights)
-        return whole_songs(stems, source, self.root_weights)
-
-    def _coherent_pool(self, stems: Stems, pools: Mapping[str, Pool]) -> Pool:
-        """Where songs are heard as they are: with the index, where a target sounds, each target as often."""
-        if not self.sad:
-            return coherent(whole_songs(stems), stems, tuple(pools), self.root_weights, by_duration=True)
-        return MixedPool(
-            [coherent(pools[target], stems, tuple(pools), self.root_weights) for target in self.targets],
-            [1.0] * len(self.targets),
         )
 
     def train_dataloader(self) -> DataLoader:
@@ -207,14 +178,6 @@ class MusicDataModule(LightningDataModule):
             sources = self.augmentations.mix_batch(sources, generators)
             batch["mixture"] = sources.sum(1)
         return {**batch, "targets": sources[:, [self.sources.index(target) for target in self.targets]]}
-
-    def _shared_file(self) -> SharedFile | None:
-        """Where the processes of this machine share the preloaded stems, if there are several."""
-        if not self.preload or self.trainer is None or self.trainer.num_devices == 1:
-            return None
-        strategy = self.trainer.strategy
-        name = strategy.broadcast(f"demixer-{uuid.uuid4().hex}.stems")
-        return SharedFile(Path(tempfile.gettempdir(), name), self.trainer.local_rank == 0, strategy.barrier)
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

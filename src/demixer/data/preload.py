@@ -1,10 +1,13 @@
 """Stems kept in memory: of one process, or one copy for all training processes of a machine."""
 
+import tempfile
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pytorch_lightning import Trainer
 from torch import Tensor
 
 from demixer.errors import UserError
@@ -41,6 +44,14 @@ class SharedFile:
     path: Path
     writes: bool
     barrier: Callable[[], object]
+
+
+def shared_file(trainer: Trainer | None) -> SharedFile | None:
+    """A file for the processes of ``trainer`` on this machine, where there are several."""
+    if trainer is None or trainer.num_devices == 1:
+        return None
+    name = trainer.strategy.broadcast(f"demixer-{uuid.uuid4().hex}.stems")
+    return SharedFile(Path(tempfile.gettempdir(), name), trainer.local_rank == 0, trainer.strategy.barrier)
 
 
 def hold(stems: Iterable[Held], load: Callable[[Key], Tensor], shared: SharedFile | None = None) -> dict[Key, Tensor]:

@@ -61,6 +61,22 @@ def split_tracks(tracks: Sequence[Track], split: str, valid: Valid = None) -> li
     return [track for track in tracks if (track.name in chosen) == (split == "valid")]
 
 
+def validation_tracks(tracks: Sequence[Track], targets: Sequence[str], valid: Valid = None) -> list[Track]:
+    """The songs to validate ``targets`` on: only such as have one of them, since others say nothing about them.
+
+    Raises:
+        UserError: ``valid`` names a song that is not here, or none that has a target.
+    """
+    having = [track for track in tracks if track.paths.keys() & set(targets)]
+    if valid is None or isinstance(valid, float | int):
+        return split_tracks(having, "valid", valid)
+    named = split_tracks(tracks, "valid", valid)
+    chosen = [track for track in named if track.paths.keys() & set(targets)]
+    if named and not chosen:
+        raise UserError(f"no song of `valid` (={valid}) has a file of {', '.join(targets)}")
+    return chosen
+
+
 def _nothing(roots: Sequence[Path], sources: Sequence[str], subset: str | None, layouts: Sequence[str]) -> str:
     where = ", ".join(f"`{root}`" for root in roots) + (f" (subset `{subset}`)" if subset else "")
     if set(layouts) == {FOLDERS}:
