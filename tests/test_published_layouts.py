@@ -190,6 +190,27 @@ def test_layouts_are_mixed_with_each_other_and_with_folders(datasets, musdb_hq, 
     assert module.train_set[index]["sources"][1] == pytest.approx(0.04, abs=1e-4)
 
 
+def test_songs_that_another_root_holds_out_are_not_trained_on(datasets, tmp_path, caplog):
+    for name, subset in (("Tiny Band - Amber", "test"), ("Tiny Band - Cedar", "train"), ("Track 00001", "test")):
+        write(tmp_path / subset / name / "vocals.wav", 0.1)
+    roots, layouts = [tmp_path, datasets["medleydb"], datasets["slakh2100"]], ["folders", "medleydb", "slakh2100"]
+    options = {"sad": False, "sample_rate_hz": RATE_HZ, "num_workers": 0, "layout": layouts}
+    for valid in ([], ["Tiny Band - Cedar"]):
+        module = MusicDataModule(roots, ["vocals"], valid=valid, **options)
+        module.setup("fit")
+        trained_on = {name for name in module.train_set.stems.tracks if "Track" not in name}
+        assert trained_on == {"Audio/TinyBand_Birch", "Tiny Band - Cedar"} - set(valid)
+        assert "Track00001" in module.train_set.stems.tracks  # a name that says too little
+    assert "1 song(s) are validated or tested on in another root" in caplog.text
+    assert "`Audio/TinyBand_Amber`" in caplog.text
+    module = MusicDataModule(
+        roots[:2], ["vocals"], valid=["Audio/TinyBand_Birch"], **{**options, "layout": layouts[:2]}
+    )
+    write(tmp_path / "train/Tiny Band: Birch/vocals.wav", 0.1)
+    module.setup("fit")
+    assert set(module.train_set.stems.tracks) == {"Tiny Band - Cedar"}
+
+
 def test_what_is_no_target_is_in_other(datasets):
     module = MusicDataModule(
         [datasets["medleydb"]], ["guitar"], layout="medleydb", sad=False, sample_rate_hz=RATE_HZ, num_workers=0

@@ -22,6 +22,7 @@ from demixer.datasets.layouts import FOLDERS, layout_of_each
 from demixer.datasets.splits import Valid
 from demixer.datasets.stem_names import sources_around
 from demixer.datasets.tracks import Track, find_tracks, split_tracks, validation_tracks
+from demixer.datasets.twins import without_twins
 from demixer.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class MusicDataModule(LightningDataModule):
         tracks = find_tracks(self.roots, (*self.sources, "mixture"), "train", self.layout)
         valid = validation_tracks(tracks, self.targets, self.valid)
         if stage in (None, "fit") and self.train_set is None:
-            self.train_set = self._training_set(tracks, {track.name for track in valid}, wanted)
+            self.train_set = self._training_set(tracks, valid, wanted)
             # a source that was found in validation songs only comes last, where nobody asks a training batch for it
             self.sources = tuple(dict.fromkeys((*self.train_set.pools, *self.sources)))
         valid_stems = Stems(valid[: self.max_valid_songs], self.sources, self.sample_rate_hz)
@@ -134,11 +135,11 @@ class MusicDataModule(LightningDataModule):
             self.trainer.limit_val_batches = 0  # Lightning's way to say so
             warnings.filterwarnings("ignore", ".*could not find the monitored key")  # ModelCheckpoint's, of no score
 
-    def _training_set(
-        self, tracks: Sequence[Track], held_out: Collection[str], wanted: Collection[str]
-    ) -> RemixDataset:
+    def _training_set(self, tracks: Sequence[Track], valid: Sequence[Track], wanted: Collection[str]) -> RemixDataset:
+        held_out = {track.name for track in valid}
         train = [track for track in split_tracks(tracks, "train", self.valid) if track.name not in held_out]
         train = [track for track in train if set(track.paths) - {"mixture"}]
+        train = without_twins(train, valid, self.roots, self.sources, self.layout)
         if not train:
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
         shared = shared_file(self.trainer) if self.preload else None

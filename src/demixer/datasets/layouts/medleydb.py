@@ -3,7 +3,8 @@
 ``{Artist_Title}/{Artist_Title}_METADATA.yaml`` lists ``stems`` by number, each with its ``filename`` in the folder
 ``stem_dir`` and its ``instrument``. Songs with ``has_bleed: yes`` are left out and counted in a line: their stems hold
 each other's sound. The mastered mixture is no sum of the stems and is not read. MUSDB18 holds songs of MedleyDB, in
-its test half as well (sigsep.github.io/datasets/musdb.html): who is measured there must not train on them here.
+its test half as well (sigsep.github.io/datasets/musdb.html): :mod:`demixer.datasets.twins` keeps them apart where both
+are given.
 """
 
 import logging
