@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measured_songs import measured_songs
 
-from demixer.audio import read_audio
+from demixer.datasets.track_files import read_source
 from demixer.errors import run
 from demixer.evaluation.metrics import usdr
 from demixer.model.modules.spectrogram import Spectrogram
@@ -40,8 +40,8 @@ def main() -> None:
     tracks = measured_songs(SOURCES, args.subset, args.split)
     scores: dict[str, list[list[float]]] = {"the mixture itself": [], "oracle ratio mask": []}
     for track in tracks:
-        mixture = read_audio(track.paths["mixture"])[0]
-        stems = torch.stack([read_audio(track.paths[name])[0] for name in SOURCES])
+        mixture = read_source(track, "mixture")
+        stems = torch.stack([read_source(track, name) for name in SOURCES])
         for name, estimates in zip(scores, (mixture.expand_as(stems), oracle_ratio_mask(mixture, stems)), strict=True):
             scores[name].append([usdr(*pair) for pair in zip(stems, estimates, strict=True)])
     table = Table("estimate", *SOURCES, "mean", title=f"uSDR in dB, {len(tracks)} songs")

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from measured_songs import measured_songs
 
 from demixer import AudioParams, Separator
-from demixer.audio import read_audio
-from demixer.data.tracks import Track
+from demixer.datasets.track_files import read_source
+from demixer.datasets.tracks import Track
 from demixer.errors import run
 from demixer.evaluation.metrics import usdr
 from demixer.separation.memory import keep_freed_memory
@@ -33,12 +33,12 @@ def score(separator: Separator, tracks: list[Track]) -> tuple[list[float], float
     """Mean uSDR of each target over the songs, and seconds of compute for a second of music."""
     scores, seconds, music_seconds = [], 0.0, 0.0
     for track in tracks:
-        mixture, rate_hz = read_audio(track.paths["mixture"])
+        mixture, rate_hz = read_source(track, "mixture"), track.sample_rate_hz
         begin = time.perf_counter()
         stems = separator(mixture, rate_hz)
         seconds += time.perf_counter() - begin
         music_seconds += mixture.shape[-1] / rate_hz
-        scores.append([usdr(read_audio(track.paths[name])[0], stem) for name, stem in stems.items()])
+        scores.append([usdr(read_source(track, name), stem) for name, stem in stems.items()])
     return torch.tensor(scores).mean(0).tolist(), seconds / music_seconds
 
 

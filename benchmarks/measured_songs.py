@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measured_songs import measured_songs
 
-from demixer.audio import read_audio
+from demixer.datasets.track_files import read_source
 from demixer.errors import run
 from demixer.evaluation.metrics import usdr
 from demixer.separation.memory import keep_freed_memory
@@ -34,8 +34,8 @@ def main() -> None:
     tracks = measured_songs(exact.targets)
     ratios, changes = [], []
     for track in tracks:
-        mixture, rate_hz = read_audio(track.paths["mixture"])
-        true = [read_audio(track.paths[name])[0] for name in exact.targets]
+        mixture, rate_hz = read_source(track, "mixture"), track.sample_rate_hz
+        true = [read_source(track, name) for name in exact.targets]
         pairs = list(zip(exact(mixture, rate_hz).values(), fast(mixture, rate_hz).values(), strict=True))
         ratios.append([usdr(one, other) for one, other in pairs])  # of a stem and its estimate: 10 · log₁₀ of energies
         changes.append([usdr(stem, b) - usdr(stem, a) for stem, (a, b) in zip(true, pairs, strict=True)])

@@ -26,7 +26,8 @@ sys.path.insert(0, str(PROJECT_DIR / "src"))
 
 from flops import count_flops
 
-from demixer.data.tracks import MUSDB_VALIDATION_SONGS, Track
+from demixer.datasets.splits import MUSDB_VALIDATION_SONGS
+from demixer.datasets.track_files import Track
 from demixer.errors import run
 from demixer.sources import SOURCES
 from demixer.temporary import atomic_folder
@@ -51,7 +52,7 @@ def build(root: Path, excerpts: Sequence[Track], songs: int, minutes: float) -> 
             folder.parent.mkdir(parents=True, exist_ok=True)
             with atomic_folder(folder) as hidden:
                 for source in ("mixture", *SOURCES):
-                    join([track.paths[source] for track in order], hidden / f"{source}.wav", minutes)
+                    join([track.paths[source][0] for track in order], hidden / f"{source}.wav", minutes)
     (root / "test").mkdir(exist_ok=True)
     for name in names[-EVALUATED:]:
         if not (link := root / "test" / name).exists():

@@ -16,7 +16,7 @@ sys.path.insert(0, str(PROJECT_DIR / "src"))
 
 from demixer.audio import read_audio, write_audio  # noqa: E402
 from demixer.commands import demix  # noqa: E402
-from demixer.data.stem_files import read_stem_file  # noqa: E402
+from demixer.datasets.stem_files import read_stem_file  # noqa: E402
 from demixer.errors import UserError, run  # noqa: E402
 from demixer.evaluation.metrics import usdr  # noqa: E402
 from demixer.sources import SOURCES  # noqa: E402

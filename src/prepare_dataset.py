@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 from demixer.commands.parsing import Parser
-from demixer.data.prepare import PARTS, prepare
-from demixer.data.tracks import SUBSETS
+from demixer.data.index import PARTS
+from demixer.data.prepare import prepare
+from demixer.datasets.layouts import LAYOUTS
+from demixer.datasets.subsets import SUBSETS
 from demixer.errors import UserError, run
 from demixer.paths import FILES_DIR
-from demixer.sources import SOURCES
 
 
 def main() -> None:
@@ -18,16 +19,17 @@ def main() -> None:
     help_input = "folder(s) of songs: MUSDB18-HQ, MUSDB18 (.stem.mp4) or one's own; default: $MUSDB_DIR"
     add("-i", "--input_dir", "--input-dir", type=Path, nargs="+", help=help_input)
     add("-o", "--output_dir", "--output-dir", type=Path, default=FILES_DIR, help="where the indices go")
-    add("-t", "--target", nargs="+", default=SOURCES, help="source(s) to index")
+    add("-t", "--target", nargs="+", help="source(s) to index; default: vocals, drums, bass, other")
     add("--subset", choices=SUBSETS, default="train")
     add("--split", choices=PARTS, help="which part of the subset train; default: both")
     add("--sad_cfg", "--sad-cfg", default="default", help="a name in conf/sad or a file")
     add("--wav_dir", "--wav-dir", type=Path, help="where .stem.mp4 songs are decoded to; default: in OUTPUT_DIR")
+    add("--layout", nargs="+", default=["folders"], choices=LAYOUTS, help="of all input folders, or of each in turn")
     args = parser.parse_args()
     if args.input_dir is None and not os.environ.get("MUSDB_DIR"):
         raise UserError("no dataset: give -i INPUT_DIR or set MUSDB_DIR")
     input_dirs = args.input_dir or [Path(os.environ["MUSDB_DIR"])]
-    prepare(input_dirs, args.output_dir, args.target, args.subset, args.split, args.sad_cfg, args.wav_dir)
+    prepare(input_dirs, args.output_dir, args.target, args.subset, args.split, args.sad_cfg, args.wav_dir, args.layout)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 
 from demixer.data.activity import chunk_energies, load_detector, segment_bounds
 from demixer.data.index import Segment
-from demixer.data.tracks import Track
+from demixer.datasets.track_files import Track
 from demixer.errors import UserError
 
 RATE = 1000  # Hz: a window of 6 s is 6000 samples, the hop 3000, a chunk 600
@@ -21,7 +21,7 @@ def song(tmp_path: Path, *parts: tuple[float, float], channels: tuple[int, int] 
     tone = amplitude * np.sin(2 * np.pi * 100 * np.arange(len(amplitude)) / RATE + 0.3)
     path = tmp_path / "vocals.wav"
     soundfile.write(path, np.outer(tone, channels), RATE, subtype="FLOAT")
-    return Track("song", {"vocals": path}, len(tone), RATE)
+    return Track("song", {"vocals": (path,)}, len(tone), RATE)
 
 
 def found(track: Track, **changes: float) -> list[tuple[int, int]]:

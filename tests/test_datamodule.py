@@ -17,10 +17,12 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 import demixer.training.config  # noqa: F401  (registers the resolvers that conf/ uses)
 from demixer.data.augmentations import Augmentations, ChannelSwap, Dropout, Gain, Polarity
 from demixer.data.datamodule import MusicDataModule
-from demixer.data.index import Segment, index_path, write_index
+from demixer.data.index import Index, Segment, index_path, read_index, write_index
+from demixer.data.prepare import prepare
 from demixer.data.sampler import ShardSampler, StreamSampler
 from demixer.data.stems import DataError
-from demixer.data.tracks import find_tracks, split_tracks
+from demixer.datasets.splits import MUSDB_VALIDATION_SONGS
+from demixer.datasets.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 
@@ -45,6 +47,13 @@ def module(musdb_hq):
         return MusicDataModule(**{**defaults, **options})
 
     return build
+
+
+@pytest.fixture(scope="module")
+def index_dir(musdb_hq, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("index")
+    prepare([musdb_hq], folder, SOURCES)
+    return folder
 
 
 def batches(module, count=None):
@@ -90,12 +99,27 @@ class TestTrainingBatch:
         assert songs == {f"Tiny Band - {name}" for name in ("Amber", "Birch", "Cedar", "Dune")}
 
     def test_sad_index_is_followed(self, module, musdb_hq, tmp_path):
+        (frames,) = (track.frames for track in find_tracks(musdb_hq, subset="train") if "Birch" in track.name)
         for source in SOURCES:
-            write_index(index_path(tmp_path, source, "train"), [Segment("Tiny Band - Birch", 44100, 88200)])
+            index = Index([Segment("Tiny Band - Birch", 44100, 88200)], {"Tiny Band - Birch": frames})
+            write_index(index_path(tmp_path, source, "train"), index)
         songs = {
             song for batch in batches(module(sad=True, index_dir=tmp_path)) for one in batch["songs"] for song in one
         }
         assert songs == {"Tiny Band - Birch"}
+
+    @pytest.mark.parametrize("targets", [["vocals"], ["vocals", "drums"]])
+    def test_songs_as_they_are_are_heard_where_a_target_sounds(self, module, index_dir, targets):
+        data = module(sad=True, index_dir=index_dir, remix_probability=0.0, targets=targets, valid=[])
+        data.setup("fit")
+        indices = [read_index(index_path(index_dir, one, part)) for one in targets for part in ("train", "valid")]
+        salient = {(one.track, one.start, one.end) for index in indices for one in index.segments}
+        assert ("Tiny Band - Amber", 0, 264600) not in salient or len(targets) > 1  # the voice enters later
+        crops = [data.train_set.crops(index) for index in range(300)]
+        assert all(len(set(map(id, crop.values()))) == 1 for crop in crops)
+        drawn = [crop["vocals"] for crop in crops]
+        assert {(one.segment.track, one.segment.start, one.segment.end) for one in drawn} == salient
+        assert all(one.segment.start <= one.start <= one.segment.end - one.length for one in drawn)
 
 
 class TestSameBatches:
@@ -103,6 +127,22 @@ class TestSameBatches:
     @pytest.mark.parametrize("options", [{"num_workers": 2}, {"num_workers": 4}, {"num_workers": 2, "preload": True}])
     def test_with_any_number_of_workers(self, module, options):
         assert list(map(digest, batches(module(**options)))) == list(map(digest, batches(module())))
+
+    @pytest.mark.parametrize(
+        ("sad", "places"),
+        [
+            (False, {0: [("Amber", 32553), ("Dune", 113056), ("Birch", 36875), ("Cedar", 34495)],
+                     159_999: [("Cedar", 87239), ("Dune", 42901), ("Amber", 103920), ("Birch", 113357)]}),
+            (True, {0: [("Birch", 138732), ("Amber", 119438), ("Cedar", 140543), ("Dune", 112592)],
+                    159_999: [("Birch", 36043), ("Dune", 67837), ("Cedar", 100564), ("Amber", 62904)]}),
+        ],
+    )  # fmt: skip
+    def test_from_now_on_on_every_machine(self, module, index_dir, sad, places):
+        data = module(sad=sad, index_dir=index_dir, crop_seconds=3.0)
+        data.setup("fit")
+        for index, expected in places.items():
+            crops = data.train_set.crops(index).values()
+            assert [(crop.segment.track.split()[-1], crop.start) for crop in crops] == expected
 
     def test_another_seed_gives_others(self, module):
         assert not {*map(digest, batches(module(seed=1)))} & {*map(digest, batches(module()))}
@@ -241,6 +281,40 @@ class TestValidation:
         data.setup("fit")
         assert data.valid_set.songs == ("Tiny Band - Dune",)
         assert "Tiny Band - Dune" not in data.train_set.stems.tracks
+
+    def test_naming_songs_gives_the_official_ones_back_to_training(self, module, index_dir):
+        data = module(sad=True, index_dir=index_dir, valid=["Tiny Band - Dune"])
+        data.setup("fit")
+        drawn = {segment.track for pool in data.train_set.pools.values() for segment in pool.segments}
+        assert data.valid_set.songs == ("Tiny Band - Dune",)
+        assert drawn == {f"Tiny Band - {name}" for name in ("Amber", "Birch", "Cedar")} | MUSDB_VALIDATION_SONGS & {
+            "Actions - One Minute Smile",
+            "Triviul - Angelsaint",
+        }
+
+    @pytest.mark.parametrize("options", [{"valid": []}, {"valid": 0}, {"max_valid_songs": 0}])
+    def test_without_songs_there_is_nothing_to_wait_for(self, module, index_dir, caplog, options):
+        data = module(sad=True, index_dir=index_dir, **options)
+        data.setup("fit")
+        assert data.val_dataloader() == []
+        assert len(data.train_set.stems.tracks) == (6 if "valid" in options else 4)
+        assert [line for line in caplog.messages if line.startswith("no song is validated on")]
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            (["Tiny Band - Duna", "Tiny Band - Amber"], "1 song.* `Tiny Band - Duna` .did you mean `Tiny Band - Dune`"),
+            (["Ember"], "1 song.* not here: `Ember`"),  # a test song, and not by its whole name
+        ],
+    )
+    def test_misspelt_songs(self, module, names, message):
+        with pytest.raises(UserError, match=message):
+            module(valid=names).setup("fit")
+
+    def test_index_and_lengths_are_what_prepare_wrote(self, index_dir, musdb_hq):
+        frames = {track.name: track.frames for track in find_tracks(musdb_hq, subset="train")}
+        parts = [read_index(index_path(index_dir, "vocals", part)) for part in ("train", "valid")]
+        assert {**parts[0].frames, **parts[1].frames} == frames
 
     def test_processes_share_without_repeating(self):
         shards = [list(ShardSampler(range(5), rank, 3)) for rank in range(3)]

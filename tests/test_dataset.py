@@ -15,7 +15,7 @@ from demixer.data.index import Segment
 from demixer.data.pools import SegmentPool, salient_segments, whole_songs
 from demixer.data.randomness import generator_for
 from demixer.data.stems import DataError, Stems
-from demixer.data.tracks import find_tracks
+from demixer.datasets.tracks import find_tracks
 from demixer.errors import UserError
 
 SOURCES = ("vocals", "drums")
@@ -148,16 +148,52 @@ class TestRemix:
 
 
 class TestIndex:
-    def test_segments_of_the_training_songs(self, folder):
-        stems = Stems(find_tracks(folder, SOURCES)[:2], SOURCES, 22050)
-        (folder / "vocals_train.txt").write_text("song0\t100\t4000\nsong3\t0\t8000\n")
-        pool = salient_segments(stems, "vocals", folder, {f"song{song}" for song in range(5)})
-        assert pool.segments == [Segment("song0", 50, 2000)]
+    def pool(self, folder, training=5, rate_hz=44100):
+        tracks = find_tracks(folder, SOURCES)
+        stems = Stems(tracks[:training], SOURCES, rate_hz)
+        return salient_segments(stems, "vocals", folder, {track.name: track for track in tracks})
 
-    def test_index_of_another_dataset(self, folder):
-        (folder / "vocals_train.txt").write_text("stranger\t0\t4000\n")
-        with pytest.raises(UserError, match=r"vocals_train.txt` names the song `stranger`"):
-            salient_segments(Stems(find_tracks(folder, SOURCES), SOURCES, 44100), "vocals", folder, {"song0"})
+    def test_segments_of_the_training_songs_whatever_part_they_were_written_for(self, folder, caplog):
+        (folder / "vocals_train.txt").write_text("song1\t100\t4000\t8000\nsong3\t0\t8000\t8000\n")
+        (folder / "vocals_valid.txt").write_text("song0\t0\t0\t8000\nsong2\t0\t700\t8000\nsong4\t0\t8000\t8000\n")
+        assert self.pool(folder, 3, 22050).segments == [Segment("song1", 50, 2000), Segment("song2", 0, 350)]
+        assert not caplog.records
+
+    def test_training_songs_that_are_in_no_index_are_told(self, folder, caplog):
+        (folder / "vocals_train.txt").write_text("song1\t100\t4000\t8000\nsong3\t0\t8000\t8000\n")
+        self.pool(folder)
+        (line,) = caplog.messages
+        assert line.startswith("3 of the 5 training songs with vocals have no line in its index")
+        assert "song0, song2, song4; run prepare_dataset.py" in line
+
+    @pytest.mark.parametrize("part", ["train", "valid"])
+    def test_index_of_another_dataset(self, folder, part):
+        (folder / "vocals_train.txt").write_text("song0\t0\t4000\t8000\n")
+        (folder / f"vocals_{part}.txt").write_text("stranger\t0\t4000\n")
+        with pytest.raises(UserError, match=rf"vocals_{part}.txt` names the song `stranger`"):
+            self.pool(folder)
+
+    def test_index_of_songs_of_the_same_names_and_other_lengths(self, folder):
+        song = r"`song1` of 2000 samples, in `roots` it has 8000: it belongs to another dataset; run prepare_dataset"
+        (folder / "vocals_train.txt").write_text("song1\t0\t2000\t2000\n")
+        with pytest.raises(UserError, match=rf"vocals_train.txt` was made of a song {song}"):
+            self.pool(folder)
+        (folder / "vocals_train.txt").write_text("song1\t0\t0\t2000\n")  # also where nothing sounds
+        with pytest.raises(UserError, match=song):
+            self.pool(folder)
+        (folder / "vocals_train.txt").write_text("song1\t0\t4000\t8001\n")  # a stem may be a little longer
+        assert len(self.pool(folder).segments) == 1
+
+    def test_old_index_of_longer_songs(self, folder):
+        (folder / "vocals_train.txt").write_text("song1\t0\t4000\nsong1\t4000\t24000\n")
+        with pytest.raises(UserError, match=r"has segments in a song `song1` of 24000 samples, in `roots` it has 8000"):
+            self.pool(folder)
+
+    def test_old_index_of_shorter_songs_is_warned_of(self, folder, caplog):
+        (folder / "vocals_train.txt").write_text("".join(f"song{song}\t0\t800\n" for song in range(5)))
+        assert len(self.pool(folder).segments) == 5
+        (line,) = caplog.messages
+        assert "vocals_train.txt` ends 10.0 % into its songs" in line
 
 
 class TestStems:

@@ -13,10 +13,10 @@ import soundfile
 import torch
 from rich.console import Console
 
-from demixer.audio import read_audio
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
 from demixer.commands import evaluate as command
+from demixer.datasets.track_files import read_source
 from demixer.errors import UserError
 from demixer.evaluation.evaluating import evaluate
 from demixer.evaluation.gallery import Gallery
@@ -62,11 +62,11 @@ class Oracle(Mixture):
     def __init__(self, tracks, scale, targets=SOURCES):
         super().__init__(targets)
         self.scale = scale
-        self.tracks = {read_audio(track.paths["mixture"])[0].double().sum().item(): track for track in tracks}
+        self.tracks = {read_source(track, "mixture").double().sum().item(): track for track in tracks}
 
     def __call__(self, waveform, sample_rate_hz):
         track = self.tracks[waveform.double().sum().item()]
-        return {target: self.scale * read_audio(track.paths[target])[0] for target in self.targets}
+        return {target: self.scale * read_source(track, target) for target in self.targets}
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_the_identity_scores_what_the_mixture_scores(musdb_hq):
     for score in scores:
         assert score.usdr_db == score.mixture_usdr_db
         assert score.csdr_db == score.mixture_csdr_db or math.isnan(score.csdr_db)
-    mixture, vocals = (read_audio(tracks[0].paths[name])[0] for name in ("mixture", "vocals"))
+    mixture, vocals = (read_source(tracks[0], name) for name in ("mixture", "vocals"))
     assert scores[0].usdr_db == usdr(vocals, mixture) < 5
 
 
@@ -114,7 +114,7 @@ def test_true_stems_at_nine_tenths_score_20_db(musdb_hq):
 
 def test_csdr_takes_seconds_of_the_song_s_own_rate_and_their_median(tmp_path):
     track = songs_of([song_folder(tmp_path, frames=25_000, rate_hz=8_000)], "test")[0]
-    estimates = torch.stack([read_audio(track.paths[source])[0] for source in SOURCES])
+    estimates = torch.stack([read_source(track, source) for source in SOURCES])
     estimates[:, :, :8_000] *= 0.5
     estimates[:, :, 8_000:16_000] *= 0.9
     estimates[:, :, 16_000:24_000] *= 0.99
@@ -352,7 +352,7 @@ def test_the_script_measures_a_saved_model_from_anywhere(musdb_hq, tmp_path, run
     assert evaluation.targets == ("vocals", "bass")
     tracks = songs_of([musdb_hq], "test")
     separator = Separator.from_pretrained(model, device="cpu")
-    truth, mixture = (read_audio(tracks[1].paths[name])[0] for name in ("bass", "mixture"))
+    truth, mixture = (read_source(tracks[1], name) for name in ("bass", "mixture"))
     estimate = separator(mixture)["bass"]
     assert evaluation.of("bass")[1].usdr_db == pytest.approx(usdr(truth, estimate), abs=1e-3)
     assert csdr(truth[None], estimate[None], 44_100, 44_100).shape[1] == tracks[1].frames // 44_100

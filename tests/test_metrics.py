@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from demixer.data.stem_files import read_stem_file
+from demixer.datasets.stem_files import read_stem_file
 from demixer.errors import UserError
 from demixer.evaluation import museval_reference
 from demixer.evaluation.metrics import csdr, finite_mean, finite_median, usdr, window_starts

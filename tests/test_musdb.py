@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from demixer.data.stem_files import decode_stem_files
+from demixer.datasets.stem_files import decode_stem_files
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.metrics import csdr, usdr
@@ -57,7 +57,7 @@ def assert_scores_equal(ours, theirs, tolerance_db):
 
 
 def test_what_is_like_a_track_of_musdb_is_scored_as_one(falcon):
-    waveforms = {name: soundfile.read(path, dtype="float64")[0] for name, path in falcon.paths.items()}
+    waveforms = {name: soundfile.read(path, dtype="float64")[0] for name, (path,) in falcon.paths.items()}
     track = musdb_track(falcon.name, falcon.sample_rate_hz, **waveforms)
     separator, gallery = Halves(), Gallery()
     theirs = measure(separator, [track], gallery)

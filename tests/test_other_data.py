@@ -102,6 +102,10 @@ class TestSources:
         assert module.valid_set.songs == ("A", "C")
         assert set(module.train_set.stems.tracks) == {"D"}
 
+    def test_validation_songs_of_which_none_has_the_target_are_refused(self, own_songs):
+        with pytest.raises(UserError, match=r"no song of `valid` \(=\['B'\]\) has a file of guitar"):
+            self.build(own_songs, valid=["B"])
+
     def test_of_few_songs_one_with_the_target_is_held_out(self, own_songs):
         write_stems(own_songs[0] / "G", "drums.wav")  # of all songs this one would be chosen
         module = self.build(own_songs)
@@ -166,13 +170,13 @@ def test_bad_files_end_training_in_one_line_before_it_begins(
 ) -> None:
     write_stems(own_songs[0] / "E", "drums.wav")
     write_stems(own_songs[0] / "E", "guitar.wav", seconds=0.5)
-    write_stems(own_songs[1] / "F", "guitar.wav", channels=1)
+    write_stems(own_songs[1] / "F", "guitar.wav", channels=3)
     (own_songs[1] / "D/drums.wav").write_bytes(b"")
     done = run_script("train", "target=guitar", roots(own_songs), "data.sad=false", f"hydra.run.dir={tmp_path / 'run'}")
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() + done.stdout.splitlines() if "bad file(s)" in line]
     assert "3 bad file(s)" in line
-    for name, reason in (("E/guitar.wav", "22050 frames"), ("F/guitar.wav", "1 channel"), ("D/drums.wav", "read")):
+    for name, reason in (("E/guitar.wav", "22050 frames"), ("F/guitar.wav", "3 channels"), ("D/drums.wav", "read")):
         assert f"{name}`: " in line, line
         assert reason in line, line
     assert not (tmp_path / "run/weights").exists()

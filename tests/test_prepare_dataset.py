@@ -11,8 +11,8 @@ from test_audio import encode
 
 import prepare_dataset
 from demixer.data.index import read_index
-from demixer.data.stem_files import STREAMS, decode_stem_files, read_stem_file
-from demixer.data.tracks import find_tracks, split_tracks
+from demixer.datasets.stem_files import STREAMS, decode_stem_files, read_stem_file
+from demixer.datasets.tracks import find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 from example.excerpt import excerpt_file
@@ -34,7 +34,7 @@ def test_writes_one_index_for_each_target_and_split(prepare, musdb_hq, tmp_path,
     tracks = find_tracks(musdb_hq, subset="train")
     frames = {track.name: track.frames for track in tracks}
     for part in ("train", "valid"):
-        segments = [segment for source in SOURCES for segment in read_index(tmp_path / f"{source}_{part}.txt")]
+        segments = [segment for source in SOURCES for segment in read_index(tmp_path / f"{source}_{part}.txt").segments]
         assert {segment.track for segment in segments} <= {track.name for track in split_tracks(tracks, part)}
         assert segments
         assert all(segment.end <= frames[segment.track] for segment in segments)
@@ -55,7 +55,7 @@ def test_subset_test_is_one_index_of_all_its_songs(prepare, musdb_hq, tmp_path):
     prepare("-i", musdb_hq, "-o", tmp_path, "--subset", "test", "-t", "drums")
     assert [file.name for file in tmp_path.iterdir()] == ["drums_test.txt"]
     songs = {track.name for track in find_tracks(musdb_hq, subset="test")}
-    assert {segment.track for segment in read_index(tmp_path / "drums_test.txt")} == songs
+    assert {segment.track for segment in read_index(tmp_path / "drums_test.txt").segments} == songs
 
 
 def test_a_detector_of_ones_own(prepare, musdb_hq, tmp_path):
@@ -63,21 +63,33 @@ def test_a_detector_of_ones_own(prepare, musdb_hq, tmp_path):
     values = "{window_seconds: 0.5, overlap: 0, chunks: 1, quantile: 0, threshold: 1e-4, silence: 1e-5, share: 0}"
     config.write_text(values)
     prepare("-i", musdb_hq, "-o", tmp_path, "-t", "drums", "--sad_cfg", config)
-    segments = read_index(tmp_path / "drums_train.txt")
+    segments = read_index(tmp_path / "drums_train.txt").segments
     rates = {track.name: track.sample_rate_hz for track in find_tracks(musdb_hq, subset="train")}
     assert {segment.end - segment.start for segment in segments} == {rates[segments[0].track] // 2}
 
 
 def test_a_songs_missing_source_is_passed_over_and_counted(prepare, musdb_hq, tmp_path, capsys):
     data = tmp_path / "data"
-    songs = [track.paths["vocals"].parent for track in find_tracks(musdb_hq, subset="train")]
+    songs = [track.paths["vocals"][0].parent for track in find_tracks(musdb_hq, subset="train")]
     for song in songs[:3]:
         shutil.copytree(song, data / song.name)
     (data / songs[0].name / "vocals.wav").rename(data / songs[0].name / "choir.wav")
     prepare("-i", data, "-o", tmp_path / "out", "-t", "vocals", "choir")
-    indexed = {s.track for part in ("train", "valid") for s in read_index(tmp_path / f"out/vocals_{part}.txt")}
+    indexed = {s.track for part in ("train", "valid") for s in read_index(tmp_path / f"out/vocals_{part}.txt").segments}
     assert indexed <= {song.name for song in songs[1:3]}
     assert "of 0" in capsys.readouterr().out  # the one choir is in one split, the other has none
+
+
+def test_by_default_what_is_there_is_indexed(prepare, musdb_hq, tmp_path, capsys):
+    drums_only = tmp_path / "drums"
+    for track in find_tracks(musdb_hq, ["drums"], subset="train")[:2]:
+        (drums_only / track.name).mkdir(parents=True)
+        shutil.copy(track.paths["drums"][0], drums_only / track.name)
+    prepare("-i", drums_only, "-o", tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"drums_train.txt", "drums_valid.txt"}
+    assert "no song has vocals, bass, other: there is no index of it" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"target `bass` is in none of the 2 songs; they have drums"):
+        prepare("-i", drums_only, "-o", tmp_path / "named", "-t", "drums", "bass")
 
 
 def test_what_a_user_gets_wrong(prepare, musdb_hq, tmp_path, monkeypatch):
@@ -94,7 +106,7 @@ def test_what_a_user_gets_wrong(prepare, musdb_hq, tmp_path, monkeypatch):
 def test_bad_data_stops_the_script_with_one_line_and_code_2(musdb_hq, tmp_path, run_script):
     data = tmp_path / "data"
     shutil.copytree(musdb_hq, data)
-    bad = [track.paths["drums"] for track in find_tracks(data, subset="train")[:2]]
+    bad = [track.paths["drums"][0] for track in find_tracks(data, subset="train")[:2]]
     for path in bad:
         path.write_bytes(b"no audio")
     result = run_script("prepare_dataset", "-i", data, "-o", tmp_path / "out")
@@ -203,7 +215,7 @@ def test_real_stem_files_are_decoded_once(prepare, shared_dir, tmp_path, capsys)
     prepare("-i", source, "-o", tmp_path / "out")
     wav_dir = tmp_path / "out/musdb18-wav"
     assert f"{wav_dir} (2 decoded now)" in capsys.readouterr().out
-    assert [(s.start, s.end) for s in read_index(tmp_path / "out/vocals_valid.txt")] == [
+    assert [(s.start, s.end) for s in read_index(tmp_path / "out/vocals_valid.txt").segments] == [
         (0, 264_600),
         (35_432, 300_032),
     ]

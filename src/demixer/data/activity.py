@@ -10,9 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 from yaml import YAMLError
 
-from demixer.audio import read_audio
 from demixer.data.index import Segment
-from demixer.data.tracks import Track
+from demixer.datasets.track_files import Track, read_source
 from demixer.errors import UserError
 from demixer.paths import CONF_DIR
 
@@ -63,8 +62,7 @@ class ActivityDetector:
         window = max(1, round(self.window_seconds * track.sample_rate_hz))
         hop = max(1, round(window * (1 - self.overlap)))
         bounds = segment_bounds(track.frames, window, hop)
-        path = track.paths[source]
-        energies = [chunk_energies(read_audio(path, start, end - start)[0], self.chunks) for start, end in bounds]
+        energies = [chunk_energies(read_source(track, source, start, end), self.chunks) for start, end in bounds]
         salient = self.salient(torch.stack(energies)).tolist()
         return [Segment(track.name, *bound) for bound, is_salient in zip(bounds, salient, strict=True) if is_salient]
 

@@ -1,5 +1,7 @@
 """Songs in folders → batches for training and whole songs for validation."""
 
+import logging
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,20 @@ from torch.utils.data import DataLoader
 from demixer.data.augmentations import Augmentations
 from demixer.data.dataset import RemixDataset, SongDataset
 from demixer.data.loading import Batch, ResumableLoader, collate_examples, collate_song, worker_options
-from demixer.data.pools import salient_segments, whole_songs
+from demixer.data.pools import check_root_weights
+from demixer.data.preload import shared_file
 from demixer.data.randomness import generator_for
 from demixer.data.sampler import ShardSampler, StreamSampler
-from demixer.data.stem_names import sources_around
 from demixer.data.stems import Stems
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.data.training_pools import Drawing
+from demixer.datasets.layouts import FOLDERS, layout_of_each
+from demixer.datasets.splits import Valid
+from demixer.datasets.stem_names import sources_around
+from demixer.datasets.tracks import Track, find_tracks, split_tracks, validation_tracks
+from demixer.datasets.twins import without_twins
 from demixer.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class MusicDataModule(LightningDataModule):
@@ -28,22 +37,26 @@ class MusicDataModule(LightningDataModule):
     device, in :meth:`on_after_batch_transfer`. The same seed gives the same batches with any number of workers.
 
     Args:
-        roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
+        roots: Dataset folders, see :func:`demixer.datasets.tracks.find_tracks`.
+        layout: How songs lie in the roots, see :mod:`demixer.datasets.layouts`: one name, or one for each root.
+        root_weights: How often each of ``roots`` is drawn from, see :func:`demixer.data.pools.pool_of`; None: by the
+            number of its segments.
         targets: What is trained, some of ``sources``, in the model's order.
-        sources: What is mixed; None: see :func:`demixer.data.stem_names.sources_around`.
-        index_dir: Where prepare_dataset.py wrote ``{source}_train.txt``; needed with ``sad``.
+        sources: What is mixed; None: see :func:`demixer.datasets.stem_names.sources_around`.
+        index_dir: Where prepare_dataset.py wrote ``{source}_train.txt`` and ``_valid.txt``; needed with ``sad``.
         sad: Draw crops from the segments of the index; otherwise from any position, in proportion to duration.
         sample_rate_hz: The model's; songs at another rate are resampled as they are read.
         crop_seconds: Length of a training example.
         batch_size: Examples a batch, on each process.
         samples_per_epoch: Examples an epoch, over all processes.
         seed: Of every random choice here.
-        remix_probability: How often the sources of an example come from different songs.
+        remix_probability: How often the sources of an example come from different songs; otherwise they are one
+            song's at one place, with ``sad`` one where a target sounds.
         augmentations: See :class:`demixer.data.augmentations.Augmentations`.
-        valid: Validation songs, by name or as a fraction; None: the official ones, see
-            :func:`demixer.data.tracks.split_tracks`.
+        valid: Validation songs, by name or as a fraction; an empty list: none, and all songs are trained on; None:
+            the official ones, see :func:`demixer.datasets.splits.validation_names`.
         max_valid_songs: Validate on the first so many songs only.
-        preload: Keep the training stems in memory.
+        preload: Keep the training stems in memory, one copy for all processes of a machine.
         num_workers: Processes that read; 0 reads in the training process.
         prefetch_factor: Batches that each worker reads ahead.
     """
@@ -62,11 +75,13 @@ class MusicDataModule(LightningDataModule):
         seed: int = 0,
         remix_probability: float = 1.0,
         augmentations: Augmentations | None = None,
-        valid: Collection[str] | float | None = None,
+        valid: Valid = None,
         max_valid_songs: int | None = None,
         preload: bool = False,
         num_workers: int = 2,
         prefetch_factor: int = 2,
+        root_weights: Sequence[float] | None = None,
+        layout: str | Sequence[str] = FOLDERS,
     ) -> None:
         super().__init__()
         unknown = [target for target in targets if target not in (sources or targets)]
@@ -80,7 +95,10 @@ class MusicDataModule(LightningDataModule):
             raise UserError(
                 f"`crop_seconds` (={crop_seconds}) must be above 0, `remix_probability` (={remix_probability}) in 0…1"
             )
-        self.roots, self.index_dir, self.sad = roots, index_dir, sad
+        if root_weights is not None:
+            check_root_weights(root_weights, roots)
+        self.layout = layout_of_each(layout, roots)
+        self.roots, self.drawing = roots, Drawing(Path(index_dir) if sad else None, root_weights)
         self.sources, self.targets = tuple(sources or ()), tuple(targets)
         self.sample_rate_hz, self.crop_samples = sample_rate_hz, round(crop_seconds * sample_rate_hz)
         self.batch_size, self.samples_per_epoch = batch_size, samples_per_epoch
@@ -98,35 +116,39 @@ class MusicDataModule(LightningDataModule):
             UserError: no songs, bad files (all in one list), or an index that does not belong to the songs.
         """
         wanted = self.sources or self.targets
-        self.sources = self.sources or sources_around(self.targets, self.roots)
-        tracks = find_tracks(self.roots, (*self.sources, "mixture"), subset="train")
-        having = [track for track in tracks if track.paths.keys() & set(self.targets)]
-        valid = split_tracks(having, "valid", self.valid)  # a song without a target says nothing about it
+        self.sources = self.sources or sources_around(self.targets, self.roots, layout=self.layout)
+        tracks = find_tracks(self.roots, (*self.sources, "mixture"), "train", self.layout)
+        valid = validation_tracks(tracks, self.targets, self.valid)
         if stage in (None, "fit") and self.train_set is None:
-            self.train_set = self._training_set(tracks, {track.name for track in valid}, wanted)
+            self.train_set = self._training_set(tracks, valid, wanted)
             # a source that was found in validation songs only comes last, where nobody asks a training batch for it
             self.sources = tuple(dict.fromkeys((*self.train_set.pools, *self.sources)))
         valid_stems = Stems(valid[: self.max_valid_songs], self.sources, self.sample_rate_hz)
         self.valid_set = SongDataset(valid_stems, self.sources)
+        if not len(self.valid_set):
+            self._validate_nothing()
 
-    def _training_set(
-        self, tracks: Sequence[Track], held_out: Collection[str], wanted: Collection[str]
-    ) -> RemixDataset:
+    def _validate_nothing(self) -> None:
+        nothing = "no song is validated on (`valid` %s, `max_valid_songs` %s): the last weights are the result"
+        log.warning(nothing, self.valid, self.max_valid_songs)
+        if self.trainer:
+            self.trainer.limit_val_batches = 0  # Lightning's way to say so
+            warnings.filterwarnings("ignore", ".*could not find the monitored key")  # ModelCheckpoint's, of no score
+
+    def _training_set(self, tracks: Sequence[Track], valid: Sequence[Track], wanted: Collection[str]) -> RemixDataset:
+        held_out = {track.name for track in valid}
         train = [track for track in split_tracks(tracks, "train", self.valid) if track.name not in held_out]
         train = [track for track in train if set(track.paths) - {"mixture"}]
+        train = without_twins(train, valid, self.roots, self.sources, self.layout)
         if not train:
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
-        stems = Stems(train, self.sources, self.sample_rate_hz, self.preload)
-        if self.index_dir is not None and self.sad:
-            known = {track.name for track in tracks}
-            pools = {one: salient_segments(stems, one, Path(self.index_dir), known) for one in self.sources}
-        else:
-            pools = {one: whole_songs(stems, one) for one in self.sources}
-        pools = {one: pool for one, pool in pools.items() if pool.segments or one in wanted}
+        shared = shared_file(self.trainer) if self.preload else None
+        stems = Stems(train, self.sources, self.sample_rate_hz, self.preload, shared)
+        pools = self.drawing.pools(stems, self.sources, wanted, tracks)
         return RemixDataset(
             stems,
             pools,
-            whole_songs(stems),
+            self.drawing.coherent_pool(stems, pools, self.targets),
             crop_samples=self.crop_samples,
             length=self.samples_per_epoch,
             seed=self.seed,
@@ -142,8 +164,10 @@ class MusicDataModule(LightningDataModule):
             self.train_set, self.batch_size, sampler=sampler, collate_fn=collate_examples, **self._workers()
         )
 
-    def val_dataloader(self) -> DataLoader:
-        """One whole song a batch; each process has its own share of the songs."""
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        """One whole song a batch; each process has its own share of the songs. Without songs, no loader."""
+        if not len(self.valid_set):
+            return []
         sampler = ShardSampler(self.valid_set, *self._process())
         return DataLoader(self.valid_set, 1, sampler=sampler, collate_fn=collate_song)
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from demixer.data.augmentations import Augmentations
 from demixer.data.augmentations.stages import Plan, apply_plan, input_samples
 from demixer.data.index import Segment
-from demixer.data.pools import SegmentPool
+from demixer.data.pools import Pool
 from demixer.data.randomness import generator_for, integer, uniform
 from demixer.data.stems import Stems
 from demixer.errors import UserError
@@ -33,20 +33,20 @@ class RemixDataset(Dataset[dict[str, Any]]):
     Args:
         stems: Reads the songs.
         pools: For each source (their order is that of S) the segments in which it sounds.
-        songs: Whole songs, from which examples that are not remixed are cut.
+        songs: Where examples that are not remixed are cut, all sources at one place.
         crop_samples: Length of an example.
         length: Examples in an epoch; any ``index`` ≥ 0 is an example, also beyond it.
         seed: Chooses the stream of examples.
         augmentations: Its stem stage is applied here.
         remix_probability: How often the sources come from different songs; otherwise all are from one song and
-            position, changed alike, and the SAD is not asked.
+            position, drawn from ``songs`` and changed alike.
     """
 
     def __init__(
         self,
         stems: Stems,
-        pools: Mapping[str, SegmentPool],
-        songs: SegmentPool,
+        pools: Mapping[str, Pool],
+        songs: Pool,
         crop_samples: int,
         length: int,
         seed: int = 0,

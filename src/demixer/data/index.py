@@ -1,11 +1,13 @@
 """The index of a target: the segments of the songs in which it sounds, one line each, in samples."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from demixer.errors import UserError
 from demixer.temporary import atomic_path
+
+PARTS = ("train", "valid")  # one file for each; which songs are trained on is decided when training begins
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,25 @@ class Segment:
     track: str
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Index:
+    """What an index file holds.
+
+    Args:
+        segments: In the order of the file.
+        frames: The length in samples of every song that was listened to, also of those in which nothing sounds;
+            none of a file that was written before lengths were.
+    """
+
+    segments: Sequence[Segment]
+    frames: Mapping[str, int]
+
+    @property
+    def songs(self) -> set[str]:
+        """All songs that were listened to, as far as the file tells."""
+        return {segment.track for segment in self.segments} | set(self.frames)
 
 
 def index_path(folder: Path, target: str, part: str) -> Path:
@@ -36,35 +57,47 @@ def covered_samples(segments: Iterable[Segment]) -> int:
     return total
 
 
-def write_index(path: Path, segments: Iterable[Segment]) -> None:
-    r"""Write lines of ``{TRACKNAME}\t{START}\t{END}\n``, atomically."""
-    lines = [f"{segment.track}\t{segment.start}\t{segment.end}\n" for segment in segments]
+def write_index(path: Path, index: Index) -> None:
+    r"""Write lines of ``{TRACKNAME}\t{START}\t{END}\t{LENGTH}\n``, atomically; 0 to 0 where nothing sounds."""
+    silent = [Segment(song, 0, 0) for song in index.frames if song not in {one.track for one in index.segments}]
+    lines = [f"{one.track}\t{one.start}\t{one.end}\t{index.frames[one.track]}\n" for one in [*index.segments, *silent]]
     for line in lines:
-        if line.count("\t") != 2 or len(line.splitlines()) != 1:
+        if line.count("\t") != 3 or len(line.splitlines()) != 1:
             raise UserError(f"song name in {line!r} holds a tab or a line break, which no index can hold; rename it")
     with atomic_path(path) as temporary:
         temporary.write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def read_index(path: Path) -> list[Segment]:
-    r"""Read what :func:`write_index` wrote.
+def read_index(path: Path) -> Index:
+    r"""Read what :func:`write_index` wrote, or an older version of it, without the column LENGTH.
 
     Raises:
-        UserError: the file is missing, or a line of it is not ``{TRACKNAME}\t{START}\t{END}`` with 0 ≤ start < end.
+        UserError: the file is missing, or a line of it is not ``{TRACKNAME}\t{START}\t{END}\t{LENGTH}`` with
+            0 ≤ start < end ≤ length, or 0 and 0 for a song without a segment.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"index `{path}` does not exist; write it with prepare_dataset.py")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [_segment(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    segments: list[Segment] = []
+    frames: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        segment, length = _parse(line, f"{path}:{number}")
+        if length is not None and frames.setdefault(segment.track, length) != length:
+            raise UserError(f"{path}:{number}: `{segment.track}` had {frames[segment.track]} samples before")
+        if segment.end:
+            segments.append(segment)
+    return Index(segments, frames)
 
 
-def _segment(line: str, where: str) -> Segment:
+def _parse(line: str, where: str) -> tuple[Segment, int | None]:
     name, *numbers = line.split("\t")
     try:
-        start, end = map(int, numbers)
+        start, end, *rest = map(int, numbers)
+        (length,) = rest or (None,)
     except ValueError:
-        start, end = 0, 0
-    if not 0 <= start < end:
-        raise UserError(f"{where}: `{line}` is not TRACKNAME, START and END (0 ≤ START < END) with tabs between")
-    return Segment(name, start, end)
+        start, end, length = 0, 0, None
+    silent = start == end == 0 and length is not None
+    if not (silent or 0 <= start < end) or (length is not None and end > length):
+        rule = "TRACKNAME, START, END and LENGTH (0 ≤ START < END ≤ LENGTH, in samples)"
+        raise UserError(f"{where}: `{line}` is not {rule} with tabs between")
+    return Segment(name, start, end), length

@@ -8,14 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from demixer.data.activity import ActivityDetector, load_detector
-from demixer.data.index import Segment, covered_samples, index_path, write_index
-from demixer.data.stem_files import decode_stem_files, find_stem_files
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.data.index import PARTS, Index, Segment, covered_samples, index_path, write_index
+from demixer.datasets.layouts import FOLDERS, layout_of_each
+from demixer.datasets.stem_files import decode_stem_files, find_stem_files
+from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.progress import progress_bar
 from demixer.sources import SOURCES
-
-PARTS = ("train", "valid")
 
 
 @dataclass(frozen=True)
@@ -33,16 +32,28 @@ class Summary:
 def prepare(
     input_dirs: Sequence[Path],
     output_dir: Path,
-    targets: Sequence[str],
+    targets: Sequence[str] | None = None,
     subset: str = "train",
     split: str | None = None,
     sad_cfg: str = "default",
     wav_dir: Path | None = None,
+    layout: str | Sequence[str] = FOLDERS,
 ) -> None:
-    """Write ``{output_dir}/{target}_{part}.txt`` for each target and part, and print what they hold."""
+    """Write ``{output_dir}/{target}_{part}.txt`` for each target and part, and print what they hold.
+
+    ``targets`` None: those of the four sources that the songs have.
+
+    Raises:
+        UserError: there are no songs, bad files, or a target of ``targets`` is in none of the songs.
+    """
     detector = load_detector(sad_cfg)
-    roots = wav_folders(input_dirs, subset, output_dir, wav_dir)
-    tracks = find_tracks(roots, tuple(dict.fromkeys((*SOURCES, *targets))), subset)
+    layouts = layout_of_each(layout, input_dirs)
+    roots = dict(zip(wav_folders(input_dirs, subset, output_dir, wav_dir), layouts, strict=True))
+    tracks = find_tracks(list(roots), tuple(dict.fromkeys((*SOURCES, *(targets or ())))), subset, list(roots.values()))
+    if targets is None:
+        targets = [source for source in SOURCES if any(source in track.paths for track in tracks)]
+        if missing := [source for source in SOURCES if source not in targets]:
+            print(f"no song has {', '.join(missing)}: there is no index of it")
     parts = ("test",) if subset == "test" else (split,) if split else PARTS
     rows = index_targets(tracks, targets, parts, detector, output_dir)
     Console().print(summary_table(rows, f"indices in {output_dir}"))
@@ -66,7 +77,7 @@ def wav_folders(roots: Sequence[Path], subset: str, output_dir: Path, wav_dir: P
                 f"{len(files)} songs of {root} as WAV in {folder} ({new} decoded now): set MUSDB_DIR to it from here on"
             )
         folders.append(folder)
-    return list(dict.fromkeys(folders))
+    return folders
 
 
 def index_targets(
@@ -92,7 +103,8 @@ def index_targets(
                 for track in having:
                     segments += detector(track, target)
                     bar.advance(task)
-                write_index(index_path(folder, target, part), segments)
+                frames = {track.name: track.frames for track in having}
+                write_index(index_path(folder, target, part), Index(segments, frames))
                 rows.append(_summary(target, part, having, segments))
     return rows
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from math import gcd
-from pathlib import Path
 
 import soundfile
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demixer.audio import read_audio, resample
-from demixer.data.tracks import Track
+from demixer.audio import resample
+from demixer.data.preload import Held, Key, SharedFile, hold
+from demixer.datasets.track_files import Track, read_source
 from demixer.errors import UserError
 
 _INT16_SCALE = 32768  # soundfile maps a 16-bit sample k to k / 32768, so this round trip is exact
@@ -33,21 +33,29 @@ class Stems:
 
     Args:
         tracks: The songs.
-        sources: Which of their files are read.
+        sources: Which of their sources are read.
         sample_rate_hz: The rate of everything that is returned; songs at another rate are resampled when read.
-        preload: Keep all stems in memory (16-bit files as int16, 10 MB a stereo minute and stem; others as float32,
-            21 MB). Worker processes are forks and share that memory, since nobody writes to it.
+        preload: Keep all stems in memory (16-bit files as int16, 10 MB a stereo minute and stem; others, and sources
+            of several files, as float32, 21 MB). Worker processes are forks and share that memory, since nobody
+            writes to it.
+        shared: How the training processes of a machine share that memory, too; None: there is one only.
     """
 
     def __init__(
-        self, tracks: Sequence[Track], sources: Sequence[str], sample_rate_hz: int, preload: bool = False
+        self,
+        tracks: Sequence[Track],
+        sources: Sequence[str],
+        sample_rate_hz: int,
+        preload: bool = False,
+        shared: SharedFile | None = None,
     ) -> None:
         self.tracks = {track.name: track for track in tracks}
         self.sample_rate_hz = sample_rate_hz
-        self._memory: dict[Path, Tensor] = {}
+        self._memory: dict[Key, Tensor] = {}
         if preload:
-            paths = [(track, track.paths[source]) for track in tracks for source in sources if source in track.paths]
-            self._memory = {path: self._load(track, path) for track, path in paths}
+            keys = [(track.name, source) for track in tracks for source in sources if source in track.paths]
+            held = [Held(key, self.frames(key[0]), self._kept_as(*key)) for key in keys]
+            self._memory = hold(held, lambda key: self._load(*key), shared)
 
     def frames(self, song: str) -> int:
         """The song's length in samples at the model's rate."""
@@ -62,19 +70,19 @@ class Stems:
         """Samples ``start`` to ``start + length`` as (C, length) float32, zeros where the song has ended.
 
         Raises:
-            DataError: the file has vanished, is damaged, or is shorter than it was.
+            DataError: a file has vanished, is damaged, or is shorter than it was.
         """
-        track, path = self.tracks[song], self.tracks[song].paths[source]
+        track = self.tracks[song]
         stop = min(start + length, self.frames(song))
-        if path in self._memory:
-            audio = _as_float(self._memory[path][:, start:stop])
+        if (song, source) in self._memory:
+            audio = _as_float(self._memory[song, source][:, start:stop])
         elif track.sample_rate_hz == self.sample_rate_hz:
-            audio = _read_exactly(path, start, stop - start)
+            audio = _read(track, source, start, stop)
         else:
-            audio = self._read_resampled(track, path, start, stop)
+            audio = self._read_resampled(track, source, start, stop)
         return F.pad(audio, (0, length - audio.shape[-1]))  # a copy, also where nothing is added
 
-    def _read_resampled(self, track: Track, path: Path, start: int, stop: int) -> Tensor:
+    def _read_resampled(self, track: Track, source: str, start: int, stop: int) -> Tensor:
         """What the crop would be if the whole file were resampled.
 
         The resampling filter repeats every ``to`` output samples, ``per`` input samples: whole such blocks are read,
@@ -85,25 +93,28 @@ class Stems:
         context = _CONTEXT_BLOCKS * -(-16 // min(per, to))
         first = max(0, start // to - context)
         last = -(-stop // to) + context
-        frames = min(last * per, track.frames) - first * per
-        audio = resample(_read_exactly(path, first * per, frames), per, to)
+        audio = resample(_read(track, source, first * per, min(last * per, track.frames)), per, to)
         return audio[:, start - first * to : stop - first * to]
 
-    def _load(self, track: Track, path: Path) -> Tensor:
-        audio = resample(_read_exactly(path, 0, track.frames), track.sample_rate_hz, self.sample_rate_hz)
-        exact = track.sample_rate_hz == self.sample_rate_hz and soundfile.info(str(path)).subtype == "PCM_16"
-        return (audio * _INT16_SCALE).round_().to(torch.int16) if exact else audio
+    def _kept_as(self, song: str, source: str) -> torch.dtype:
+        """Integers where they are exact: one file of 16 bits at the model's rate."""
+        track = self.tracks[song]
+        path, *others = track.paths[source]
+        exact = not others and track.sample_rate_hz == self.sample_rate_hz
+        return torch.int16 if exact and soundfile.info(str(path)).subtype == "PCM_16" else torch.float32
+
+    def _load(self, song: str, source: str) -> Tensor:
+        track = self.tracks[song]
+        audio = resample(_read(track, source, 0, track.frames), track.sample_rate_hz, self.sample_rate_hz)
+        return (audio * _INT16_SCALE).round_().to(torch.int16) if self._kept_as(song, source) == torch.int16 else audio
 
 
 def _as_float(audio: Tensor) -> Tensor:
     return audio.float() / _INT16_SCALE if audio.dtype == torch.int16 else audio
 
 
-def _read_exactly(path: Path, start: int, frames: int) -> Tensor:
+def _read(track: Track, source: str, start: int, stop: int) -> Tensor:
     try:
-        audio, _ = read_audio(path, start, frames)
+        return read_source(track, source, start, stop)
     except UserError as error:
         raise DataError(str(error)) from error
-    if audio.shape[-1] != frames:
-        raise DataError(f"`{path}` ends at sample {start + audio.shape[-1]}, it was longer when training began")
-    return audio

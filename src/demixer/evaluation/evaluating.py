@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from demixer.checkpoints.locating import locate_model
-from demixer.data.tracks import Track
+from demixer.datasets.tracks import Track
 from demixer.errors import UserError
 from demixer.evaluation.comparison import compare
 from demixer.evaluation.further import further_metrics

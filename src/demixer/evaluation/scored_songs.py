@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from demixer.audio import read_audio
-from demixer.data.tracks import Track
+from demixer.datasets.track_files import Track, read_source
 
 
 class ScoredSong(Protocol):
@@ -54,16 +53,16 @@ def scored_song(track: Track | MusdbTrack) -> ScoredSong:
 
 class _FolderSong:
     def __init__(self, track: Track) -> None:
-        self.name, self.sample_rate_hz, self.paths = track.name, track.sample_rate_hz, track.paths
+        self.name, self.sample_rate_hz, self.track = track.name, track.sample_rate_hz, track
         self.sources = [name for name in track.paths if name != "mixture"]
 
     def mixture(self) -> Tensor:
-        if "mixture" in self.paths:
+        if "mixture" in self.track.paths:
             return self.source("mixture")
         return torch.stack([self.source(name) for name in self.sources]).sum(0)
 
     def source(self, name: str) -> Tensor:
-        return read_audio(self.paths[name])[0]
+        return read_source(self.track, name)
 
 
 class _MusdbSong:

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from demixer import __version__
-from demixer.data.tracks import Track, find_tracks, split_tracks
+from demixer.datasets.layouts import FOLDERS
+from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.further import Further
 from demixer.evaluation.gallery import Gallery
@@ -65,7 +66,7 @@ def songs_of(
     if split and subset != "train":
         raise UserError(f"--split {split} divides the subset train, not {subset}: use --subset train")
     try:
-        tracks = find_tracks(folders, ("mixture", *SOURCES), subset)
+        tracks = find_tracks(folders, ("mixture", *SOURCES), subset, _layout(folders, run_dir))
     except UserError as error:
         raise UserError(f"{error}{_remedy(folders, subset)}") from error
     if split:
@@ -178,6 +179,14 @@ def _separate(separator: Separates, mixture: Tensor, song: ScoredSong, targets: 
         if not stems[target].isfinite().all():
             raise UserError(f"the model's `{target}` of song `{song.name}` is not finite: its weights are broken")
     return torch.stack([stems[target] for target in targets])
+
+
+def _layout(folders: Sequence[Path], run_dir: Path | None) -> str | Sequence[str]:
+    """How songs lie in the run's own dataset; in another one, as in MUSDB18-HQ."""
+    layout = _recorded(run_dir, "data.layout") if run_dir else None
+    if layout in (None, FOLDERS):
+        return FOLDERS
+    return layout if [Path(root) for root in _recorded(run_dir, "data.roots")] == list(folders) else FOLDERS
 
 
 def _recorded(run_dir: Path, key: str) -> Any:

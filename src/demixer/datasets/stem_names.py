@@ -5,7 +5,9 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from demixer.data.tracks import SUFFIXES, subset_folder
+from demixer.datasets.layouts import FOLDERS, layout_of_each
+from demixer.datasets.layouts.folders import SUFFIXES
+from demixer.datasets.subsets import subset_folder
 from demixer.errors import UserError
 from demixer.sources import SOURCES
 
@@ -14,31 +16,41 @@ MIXTURE = "mixture"
 log = logging.getLogger(__name__)
 
 
-def sources_around(targets: Sequence[str], roots: Sequence[Path | str], subset: str = "train") -> tuple[str, ...]:
+def sources_around(
+    targets: Sequence[str],
+    roots: Sequence[Path | str],
+    subset: str = "train",
+    layout: str | Sequence[str] = FOLDERS,
+) -> tuple[str, ...]:
     """What is mixed to train ``targets``: MUSDB18's four sources, or, for any other target, every stem of the songs.
 
-    In a folder of finer stems the four would leave out instruments that the target must be told from.
+    In a folder of finer stems the four would leave out instruments that the target must be told from. In the layouts
+    of published datasets the four and the targets leave nothing out, since what is no target is in ``other``.
 
     Args:
         targets: What is trained.
-        roots: Dataset folders, see :func:`demixer.data.tracks.find_tracks`.
+        roots: Dataset folders, see :func:`demixer.datasets.tracks.find_tracks`.
         subset: As there.
+        layout: As there.
 
     Raises:
         UserError: no song has a target's file; the message lists the stems that there are.
     """
     if set(targets) <= set(SOURCES):
         return SOURCES
-    songs = list(_stems_of_folders(roots, subset))
+    folders = [root for root, way in zip(roots, layout_of_each(layout, roots), strict=True) if way == FOLDERS]
+    published = len(folders) < len(roots)
+    songs = list(_stems_of_folders(folders, subset))
     known = set().union(*songs) - {MIXTURE}
-    missing = [target for target in targets if target not in known]
+    missing = [target for target in targets if target not in known and not published]
     if missing:
         raise UserError(
             f"`target` {', '.join(missing)}: no song in {', '.join(f'`{root}`' for root in roots)} has such a file"
             f" (.wav or .flac); their stems are {', '.join(_ordered(known)) or 'none'}"
         )
     named = {*SOURCES, *targets}
-    sources = _ordered(set().union(*(stems for stems in songs if stems & named)) - {MIXTURE})
+    found = set().union(*(stems for stems in songs if stems & named)) - {MIXTURE}
+    sources = _ordered(found | named if published else found)
     log.info("sources that are mixed: %s (`data.sources` chooses)", ", ".join(sources))
     return sources
 

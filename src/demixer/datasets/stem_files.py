@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from demixer.audio import FORMATS, AudioReader, open_streams
-from demixer.data.tracks import SUBSETS, subset_folder
+from demixer.datasets.subsets import SUBSETS, subset_folder
 from demixer.errors import UserError
 from demixer.progress import progress_bar
 from demixer.temporary import atomic_folder
@@ -26,7 +26,7 @@ BLOCK_SAMPLES = 1 << 18  # decoded at once: 6 s
 
 
 def find_stem_files(root: Path, subset: str) -> list[Path]:
-    """The ``.stem.mp4`` files of a subset, by the rule of :func:`demixer.data.tracks.find_tracks`, sorted by name."""
+    """The ``.stem.mp4`` files of a subset (:func:`demixer.datasets.subsets.subset_folder`), sorted by name."""
     folder = subset_folder(Path(root), subset)
     return sorted(folder.rglob(f"*{SUFFIX}")) if folder else []
 

@@ -1,0 +1,1 @@
+"""Which songs a dataset has, and the files of their stems; nothing here knows what they are used for."""
