@@ -36,7 +36,9 @@ def test_each_target_gets_a_folder_of_its_own_and_together_they_are_a_model(
     assert done.returncode == 0, done.stderr
     for folder, target in (("0_vocals", "vocals"), ("1_bass", "bass")):
         run = tmp_path / "sweep" / folder
-        assert {"weights", "tb_logs", "hydra", "hparams.yaml", "train.log"} <= {file.name for file in run.iterdir()}
+        assert {"weights", "tb_logs", "config.yaml", "hparams.yaml", "train.log"} <= {
+            file.name for file in run.iterdir()
+        }
         assert Separator.from_pretrained(run, "cpu").targets == (target,)
         assert (run / "train.log").read_text().count("parameters\n") == 1  # the other job logs elsewhere
     assert Separator.from_pretrained(tmp_path / "sweep", "cpu").targets == ("vocals", "bass")

@@ -27,9 +27,10 @@ def composed(run_dir: Path, *overrides: str) -> DictConfig:
 
 def tiny_run(run_dir: Path, *overrides: str) -> dict[str, Any]:
     """Train, and return the last validation's metrics."""
-    cfg = composed(run_dir, *TINY, *QUIET, *overrides)
+    given = [*TINY, *QUIET, *overrides]
+    cfg = composed(run_dir, *given)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6 with torch 2.11
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
-        return train(cfg)
+        return train(cfg, given)

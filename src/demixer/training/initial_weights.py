@@ -5,7 +5,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from demixer.checkpoints.fitting import load_strictly
-from demixer.checkpoints.hparams import read_hparams
 from demixer.checkpoints.locating import locate_networks
 from demixer.errors import UserError
 from demixer.model.layouts.saved import SavedNetwork
@@ -14,7 +13,7 @@ from demixer.model.separation_network import SeparationNetwork
 
 
 def adopt_settings(cfg: DictConfig, role: str) -> None:
-    """Make the bands, transform and network of ``cfg[role]`` those of the run; one that goes on has them in its folder.
+    """Make the bands, transform and network of ``cfg[role]`` those of the run.
 
     Args:
         cfg: is changed.
@@ -23,10 +22,7 @@ def adopt_settings(cfg: DictConfig, role: str) -> None:
     Raises:
         UserError: there is no such network, or it estimates something else than ``target``.
     """
-    if cfg.ckpt_path is None:
-        hparams = read_initial(role, cfg[role])[0].hparams
-    else:
-        hparams = read_hparams(Path(cfg.run_dir))
+    hparams = read_initial(role, cfg[role])[0].hparams
     targets = list(hparams["targets"])
     if list(cfg.target.targets) != targets:
         remedy = f"target={targets[0]}" if len(targets) == 1 else f"target.targets=[{','.join(targets)}]"
