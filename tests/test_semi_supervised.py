@@ -284,12 +284,12 @@ def test_the_student_replaces_the_teacher_and_separates(
     assert done.returncode == 0, done.stderr
     log = (run / "train.log").read_text()
     first = float(log.partition("the teacher validates with ")[2].split()[0])
-    assert f"usdr={first:.3f}" in best_checkpoint(teacher).name  # the student began as the teacher, to the last digit
+    assert f"usdr{first:.3f}" in best_checkpoint(teacher).name  # the student began as the teacher, to the last digit
     assert "replaces the teacher: " in log
     best = torch.load(best_checkpoint(run), weights_only=True)
     state = best["callbacks"]["Teacher"]
     assert state.keys() == {"usdr", "weights"}  # what runs of other versions go on with
-    assert f"usdr={state['usdr']:.3f}" in best_checkpoint(run).name
+    assert f"usdr{state['usdr']:.3f}" in best_checkpoint(run).name
     assert state["usdr"] > first
     assert state["weights"].keys() == {name.removeprefix("network.") for name in best["state_dict"]}
     assert all(value.equal(best["state_dict"][f"network.{name}"]) for name, value in state["weights"].items())
@@ -331,7 +331,7 @@ def test_student_average_and_teacher_begin_alike_in_any_order_of_the_callbacks(
         assert value.equal(last["current_model_state"][name])
         assert value.equal(last["callbacks"]["Teacher"]["weights"][name.removeprefix("network.")])
     first = caplog.text.partition("the teacher validates with ")[2].split()[0]  # the average's, before any step
-    assert f"usdr={first}." in best_checkpoint(teacher).name
+    assert f"usdr{first}." in best_checkpoint(teacher).name
     assert "replaces" not in caplog.text
 
 

@@ -71,7 +71,7 @@ def test_learns_is_evaluated_and_separates(
     assert "commit " in log
     weights = {file.name for file in (run_dir / "weights").iterdir()}
     assert "last.ckpt" in weights
-    assert f"usdr={max(usdr):.3f}" in best_checkpoint(run_dir).name
+    assert f"usdr{max(usdr):.3f}" in best_checkpoint(run_dir).name
     tags = EventAccumulator(str(run_dir / "tb_logs"))
     tags.Reload()
     assert {"train/loss", "train/gradient_norm", "val/usdr_bass", "lr-Adam"} <= set(tags.Tags()["scalars"])

@@ -27,10 +27,19 @@ def composed(run_dir: Path, *overrides: str) -> DictConfig:
 
 def tiny_run(run_dir: Path, *overrides: str) -> dict[str, Any]:
     """Train, and return the last validation's metrics."""
-    given = [*TINY, *QUIET, *overrides]
+    return _train(run_dir, [*TINY, *QUIET, *overrides])
+
+
+def go_on(run_dir: Path, *overrides: str, ckpt_path: str | Path = "last") -> dict[str, Any]:
+    """Go on with a run, without any override but these."""
+    return _train(run_dir, [f"ckpt_path='{ckpt_path}'", *overrides])
+
+
+def _train(run_dir: Path, given: list[str]) -> dict[str, Any]:
     cfg = composed(run_dir, *given)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6 with torch 2.11
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+        warnings.filterwarnings("ignore", "The dirpath has changed.*")  # of a run that was moved
         return train(cfg, given)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -31,10 +32,11 @@ def overridden(settings: DictConfig, before: Sequence[str] | None, given: Sequen
     Raises:
         UserError: they do not go together.
     """
-    new = [one for one in _parsed(given) if one.input_line not in (before or ()) and _key(one) not in _OF_ONE_START]
+    known = _lines(_latest(before or ()))
+    new = [one for one in _latest(given) if one.input_line not in known and _key(one) not in _OF_ONE_START]
     if not new:
         return settings
-    old, both = _composed(_lines(_parsed(before or ()))), _composed(merged(before, given))
+    old, both = _composed(known), _composed(merged(before, given))
     named = [tuple(_key(one).split(".")) for one in new if before is None or not _is_group(one)]
     content = OmegaConf.to_container(settings, resolve=False)
     changed = {place: value for place, value in both.items() if old.get(place) != value or _is_named(place, named)}
@@ -51,7 +53,7 @@ def merged(before: Sequence[str] | None, given: Sequence[str]) -> list[str]:
     Where another choice of a group is given (``loss=relative_rms``), those within the former one are left out if the
     new one has no such setting.
     """
-    earlier, later = _parsed(before or ()), _parsed(given)
+    earlier, later = _latest(before or ()), _latest(given)
     names = {_key(one) for one in later}
     groups = tuple(f"{_key(one)}." for one in later if _is_group(one) and one.input_line not in (before or ()))
     kept = [one for one in earlier if _key(one) not in names]
@@ -72,6 +74,7 @@ def flat(node: Any, place: Place = ()) -> dict[Place, Any]:
 
 
 def _composed(overrides: Sequence[str]) -> dict[Place, Any]:
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # there may be one only
     try:
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             return flat(OmegaConf.to_container(compose("config", list(overrides)), resolve=False))
@@ -79,10 +82,15 @@ def _composed(overrides: Sequence[str]) -> dict[Place, Any]:
         raise UserError(
             f"what is given does not go with the run's own overrides ({' '.join(overrides)}): {one_line(error)}"
         ) from error
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    return OverridesParser.create().parse_overrides(list(overrides))
+def _latest(overrides: Sequence[str]) -> list[Override]:
+    """The overrides, of those with one name the last."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    last = {_key(one): number for number, one in enumerate(parsed)}
+    return [one for number, one in enumerate(parsed) if last[_key(one)] == number]
 
 
 def _lines(overrides: Sequence[Override]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,8 @@ def resume(checkpoint: Path, cfg: DictConfig, given: Sequence[str]) -> tuple[Dic
 
 
 def _standing(checkpoint: Path) -> tuple[int, float]:
+    if not zipfile.is_zipfile(checkpoint):
+        raise UserError(f"cannot go on from `{checkpoint}`, give another checkpoint: it is damaged")
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         progress = content["loops"]["fit_loop"]["epoch_loop.batch_progress"]
