@@ -27,7 +27,7 @@ from packaging.requirements import Requirement
 from song_files import free_port, write_tiny_model
 from test_download_model import model_archive, register, server  # noqa: F401
 from test_train import TINY
-from tiny_runs import composed, tiny_run
+from tiny_runs import begins_with_a_network, composed, tiny_run
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
@@ -165,7 +165,8 @@ def test_trainings(command: str, world: Path, comb_musdb: Path) -> None:
     small = ["trainer.max_epochs=1", "data.samples_per_epoch=2", "data.batch_size=2", "+trainer.limit_val_batches=1"]
     if not any(word.startswith("data.roots") for word in given):
         small.append(f"data.roots=[{comb_musdb}]")
-    settings = [*small, *given, "model.features=8", "model.repeats=1"]
+    network = [] if begins_with_a_network(given) else ["model.features=8", "model.repeats=1"]
+    settings = [*small, *given, *network]
     metrics = tiny_run(world / "run", *settings)
     assert torch.isfinite(metrics["val/usdr"])
     if "ckpt_path=last" in command:

@@ -37,14 +37,24 @@ def overridden(settings: DictConfig, before: Sequence[str] | None, given: Sequen
     if not new:
         return settings
     old, both = _composed(known), _composed(merged(before, given))
-    named = [tuple(_key(one).split(".")) for one in new if before is None or not _is_group(one)]
+    named = [_place(one) for one in new if before is None or not _is_group(one)]
     content = OmegaConf.to_container(settings, resolve=False)
-    changed = {place: value for place, value in both.items() if old.get(place) != value or _is_named(place, named)}
-    for place in (old.keys() - both.keys()) | {place for place in flat(content) if _is_named(place, named)}:
+    changed = {place: value for place, value in both.items() if old.get(place) != value or is_named(place, named)}
+    for place in (old.keys() - both.keys()) | {place for place in flat(content) if is_named(place, named)}:
         _remove(content, place)
     for place, value in changed.items():
         _set(content, place, value)
     return OmegaConf.create(content)
+
+
+def places(given: Sequence[str]) -> list[Place]:
+    """What overrides name: settings, or groups of them."""
+    return [_place(one) for one in _latest(given)]
+
+
+def is_named(place: Place, names: Sequence[Place]) -> bool:
+    """Whether a place is what a name means, or lies in it, or is the list of which the name is an item."""
+    return any(place[: len(name)] == name[: len(place)] for name in names)
 
 
 def merged(before: Sequence[str] | None, given: Sequence[str]) -> list[str]:
@@ -101,13 +111,12 @@ def _key(override: Override) -> str:
     return override.key_or_group.partition("[")[0]  # a list is one value
 
 
+def _place(override: Override) -> Place:
+    return tuple(_key(override).split("."))
+
+
 def _is_group(override: Override) -> bool:
     return (CONF_DIR / override.key_or_group).is_dir()
-
-
-def _is_named(place: Place, names: Sequence[Place]) -> bool:
-    """Whether a place is what a name means, or lies in it, or is the list of which the name is an item."""
-    return any(place[: len(name)] == name[: len(place)] for name in names)
 
 
 def _remove(content: dict[str, Any], place: Place) -> None:

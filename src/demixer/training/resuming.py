@@ -18,10 +18,10 @@ from demixer.checkpoints.locating import HPARAMS_NAME, LAST_NAME, RUN_WEIGHTS_DI
 from demixer.checkpoints.records import Record, read_record
 from demixer.errors import UserError, one_line
 from demixer.training.overriding import Place, flat, overridden
+from demixer.training.runs import SETTABLE
 from demixer.training.upgrading import upgraded
 
 FIXED = ("target", "featurizer", "model", "optimizer", "scheduler", "learning_rate", "init", "teacher")
-SETTABLE = ("compile", "dropout", "checkpointing")  # of `model`: no weight depends on them
 
 
 def checkpoint_of(ckpt_path: str | None, run_dir: Path) -> Path | None:

@@ -12,6 +12,7 @@ from demixer import __version__
 from demixer.paths import IN_CLONE, PROJECT_DIR
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
+SETTABLE = ("compile", "dropout", "checkpointing")  # of `model`, where there are weights: none depends on them
 
 
 def model_hparams(cfg: DictConfig) -> dict[str, Any]:

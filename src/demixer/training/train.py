@@ -45,7 +45,7 @@ def train(cfg: DictConfig, given: Sequence[str] = ()) -> dict[str, Any]:
 def _fit(start: Start) -> dict[str, Any]:
     cfg, resume = start.cfg, start.resume
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    network, separator, hparams = _build_network(cfg, fresh=resume is None)
+    network, separator, hparams = _build_network(cfg, None if resume else start.overrides)
     callbacks = build_all(cfg.callbacks)
     datamodule = build_data(cfg, callbacks)
     trainer = build(cfg.trainer)(callbacks=callbacks, logger=build_all(cfg.logger))
@@ -67,14 +67,19 @@ def _fit(start: Start) -> dict[str, Any]:
     return dict(trainer.callback_metrics)
 
 
-def _build_network(cfg: DictConfig, fresh: bool) -> tuple[SeparationNetwork, Separator, dict[str, Any]]:
-    """The network, what separates songs with it, and its settings; a fresh one may begin with a trained one's."""
+def _build_network(cfg: DictConfig, fresh: Sequence[str] | None) -> tuple[SeparationNetwork, Separator, dict[str, Any]]:
+    """The network, what separates songs with it, and its settings.
+
+    Args:
+        cfg: of the run; is changed where the network begins with a trained one's sizes.
+        fresh: the overrides of a run that begins, whose network may begin with a trained one's weights.
+    """
     if "teacher" in cfg and cfg.init is not None:
         raise UserError(f"`init` (={cfg.init}) and `teacher`: the student begins as the teacher, leave `init` out")
     role = "teacher" if "teacher" in cfg else "init"
-    initial = fresh and (role == "teacher" or cfg.init is not None)
+    initial = fresh is not None and (role == "teacher" or cfg.init is not None)
     if initial:
-        adopt_settings(cfg, role)
+        adopt_settings(cfg, role, fresh)
     hparams = model_hparams(cfg)
     network = build_network(hparams)
     if initial:
