@@ -330,6 +330,8 @@ def test_tensorboard(command: str, world: Path) -> None:
 
 
 TINY_TRAINING = shlex.join([*TINY, "trainer.max_steps=2", "data.samples_per_epoch=8", "callbacks.listen.songs=0"])
+FIRST_HALF = "src/train.py experiment=shipped hydra.run.dir={runs}/shipped"
+SECOND_HALF = "src/train.py experiment=shipped_tuned init={runs}/shipped hydra.run.dir={runs}/shipped_tuned"
 # What the Makefile calls, and what makes it small. It fails at anything else, rather than run that in full.
 SMALLER = {
     "example/excerpt.py": "",
@@ -339,8 +341,10 @@ SMALLER = {
     "benchmarks/memory.py": "--minutes 0.02",
     "benchmarks/training.py": "model.features=4 model.repeats=1 data.crop_seconds=0.5 data.samples_per_epoch=12"
     " -n bandsplitrnn_small -p fp32",
-    "src/train.py experiment=shipped hydra.run.dir={runs}/shipped": TINY_TRAINING,
-    "src/train.py experiment=shipped_tuned init={runs}/shipped hydra.run.dir={runs}/shipped_tuned": TINY_TRAINING,
+    FIRST_HALF: TINY_TRAINING,
+    SECOND_HALF: TINY_TRAINING,
+    f"{FIRST_HALF} ckpt_path=last": "",  # they go on with their own settings
+    f"{SECOND_HALF} ckpt_path=last": "",
 }
 
 
@@ -385,6 +389,10 @@ def test_make(command: str, checkout: Path, comb_musdb: Path, monkeypatch: pytes
     done = subprocess.run(command.split(), capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [text for text in expected if text not in done.stdout] == [], done.stdout
+    if command == "make shipped":
+        again = subprocess.run(command.split(), capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert again.stdout.count("goes on from") == 2
 
 
 def test_the_shell_is_prepared(checkout: Path) -> None:

@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -85,8 +86,9 @@ def flat(node: Any, place: Place = ()) -> dict[Place, Any]:
 
 def _composed(overrides: Sequence[str]) -> dict[Place, Any]:
     running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # there may be one only
+    name = JobRuntime.instance().get("name")  # of the log file of a multirun's next job, too
     try:
-        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        with initialize_config_dir(str(CONF_DIR), name, version_base="1.3"):
             return flat(OmegaConf.to_container(compose("config", list(overrides)), resolve=False))
     except HydraException as error:
         raise UserError(
