@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from demixer.errors import UserError
+from demixer.errors import UserError, one_line
 from demixer.paths import SRC_DIR
 from demixer.training.run_folders import choose_run_dir, choose_sweep_dir
 
@@ -18,10 +18,12 @@ def build(cfg: DictConfig, **parts: Any) -> Any:
         return instantiate(cfg, **parts)
     except InstantiationException as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
+        while cause is not None and not isinstance(cause, (UserError, ModuleNotFoundError)):
             cause = cause.__cause__
         if cause is None:
             raise
+        if isinstance(cause, ModuleNotFoundError):
+            raise UserError(f"a package is missing, see requirements-*.txt: {one_line(error)[:300]}") from error
         raise cause from None
 
 

@@ -20,6 +20,7 @@ from demixer.training.resuming import describe_resume
 from demixer.training.runs import describe_run, model_hparams, unvalidated_steps
 from demixer.training.starting import Start, starting
 from demixer.training.teacher import build_data
+from demixer.training.validation_log import end_logging
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,10 @@ def _fit(start: Start) -> dict[str, Any]:
         log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", cfg.trainer.max_steps, left)
     if cfg.model.compile:
         network.bandsplitrnn.compile()
-    trainer.fit(module, datamodule, ckpt_path=str(resume.checkpoint) if resume else None, weights_only=True)
+    try:
+        trainer.fit(module, datamodule, ckpt_path=str(resume.checkpoint) if resume else None, weights_only=True)
+    finally:
+        end_logging(trainer.loggers)
     return dict(trainer.callback_metrics)
 
 
