@@ -2,13 +2,14 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from test_train import TINY
 from tiny_runs import composed, go_on, tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
@@ -175,6 +176,22 @@ def test_another_batch_says_what_becomes_of_the_data_and_it_does(
     line = "batches of 4 examples instead of 2: the data goes on with example 16 after 8, so that 8 are left out"
     assert line in told(caplog)
     assert drawn == [*range(16, 24)]  # an epoch of 8 examples
+    assert read_record(run).processes == 1
+
+
+def test_fewer_processes_say_what_becomes_of_the_data(comb_musdb: Path, tmp_path: Path, run_script: Callable) -> None:
+    run, ddp = tmp_path / "run", ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu"]
+    songs = f"data.roots=[{comb_musdb}]"
+    done = run_script("train", *TINY, *OWN, songs, *ddp, f"hydra.run.dir={run}", "data.samples_per_epoch=16")
+    assert done.returncode == 0, done.stderr
+    assert read_record(run).processes == 2
+    assert len([*run.glob("config*.yaml")]) == 1
+    done = run_script(
+        "train", f"ckpt_path={run / 'weights' / 'last.ckpt'}", "trainer.devices=1", "trainer.max_epochs=2"
+    )
+    assert done.returncode == 0, done.stderr
+    line = "batches of 2 examples instead of 4: the data goes on with example 8 after 16, so that 8 come a second time"
+    assert line in (run / "train.log").read_text()
     assert read_record(run).processes == 1
 
 

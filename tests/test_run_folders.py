@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from song_files import free_port
-from test_train import TINY
 from tiny_runs import tiny_run
 from torch.distributed import TCPStore
 
@@ -21,6 +20,14 @@ from demixer.paths import CONF_DIR, SRC_DIR
 from demixer.training import run_folders
 from demixer.training.run_folders import choose_run_dir, choose_sweep_dir, claimed, is_first_process, new_folder
 
+# train.py with another folder of all runs, that tells where it would train
+REDIRECTED = """
+import sys; sys.path.insert(0, "{src}"); from pathlib import Path
+import train; from demixer.training import run_folders
+run_folders.RUNS_DIR = Path("{runs}")
+train.train = lambda cfg, given: print(cfg.run_dir)
+train.main()
+"""
 SHORT = ["data.samples_per_epoch=4", "data.batch_size=2", "trainer.max_epochs=1"]
 
 
@@ -90,6 +97,16 @@ def test_the_processes_of_torchrun_share_a_folder_also_after_a_restart(runs, mon
     assert folders == {*runs.iterdir()}
     assert len(folders) == 1
     del agent
+
+
+def test_torchrun_itself_gives_its_processes_one_folder(tmp_path: Path) -> None:
+    script = tmp_path / "start.py"
+    script.write_text(REDIRECTED.format(src=SRC_DIR, runs=tmp_path / "runs"))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    done = subprocess.run(torchrun, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert done.stdout.splitlines() == [str(folder)] * 2
 
 
 def test_the_tasks_of_srun_share_a_folder_and_jobs_do_not(runs, monkeypatch) -> None:
@@ -180,12 +197,7 @@ with claimed(Path({str(tmp_path)!r}), fresh=False): print("claimed", flush=True)
 
 def test_simultaneous_trainings_end_in_folders_of_their_own(comb_musdb: Path, tmp_path: Path) -> None:
     """Four at once, as a user's loop in a shell starts them; the folder of all runs is redirected."""
-    code = f"""import sys; sys.path.insert(0, {str(SRC_DIR)!r}); from pathlib import Path
-import train; from demixer.training import run_folders
-run_folders.RUNS_DIR = Path({str(tmp_path)!r})
-train.train = lambda cfg, given: print(cfg.run_dir)
-train.main()"""
-    command = [sys.executable, "-c", code, *TINY]
+    command = [sys.executable, "-c", REDIRECTED.format(src=SRC_DIR, runs=tmp_path)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     folders = {process.communicate()[0].strip() for process in started}
     assert len(folders) == 4
