@@ -31,10 +31,13 @@ format: .venv/dev  ## apply the style
 images: .venv/run  ## draw the pictures in images/ again
 	$(BIN)/python src/make_images.py
 
+# A half that was stopped goes on, one that is complete ends at once.
 RUNS := $(CURDIR)/src/logs/bandsplitrnn
+go_on = $(if $(wildcard $(RUNS)/$(1)/weights/last.ckpt),ckpt_path=last)
 shipped: .venv/run  ## train the shipped checkpoint again, in two halves (MUSDB_DIR; three hours on two cores)
-	$(BIN)/python src/train.py experiment=shipped hydra.run.dir=$(RUNS)/shipped
-	$(BIN)/python src/train.py experiment=shipped_tuned init=$(RUNS)/shipped hydra.run.dir=$(RUNS)/shipped_tuned
+	$(BIN)/python src/train.py experiment=shipped hydra.run.dir=$(RUNS)/shipped $(call go_on,shipped)
+	$(BIN)/python src/train.py experiment=shipped_tuned init=$(RUNS)/shipped hydra.run.dir=$(RUNS)/shipped_tuned \
+		$(call go_on,shipped_tuned)
 
 clean:  ## remove the environment
 	rm -rf .venv

@@ -9,6 +9,7 @@ import sys
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 @hydra.main(config_path=str(CONF_DIR), config_name="config", version_base="1.3")
 def main(cfg: DictConfig) -> None:
     try:
-        train(cfg)
+        train(cfg, HydraConfig.get().overrides.task)
     except (UserError, MisconfigurationException) as error:
         log.error(one_line(error))
         sys.exit(2)

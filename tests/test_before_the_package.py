@@ -1,6 +1,7 @@
 """Models that were written before there was a package: they go on loading, and their stems stay what they were."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 import yaml
 
 from demixer.checkpoints.hparams import read_hparams
+from demixer.checkpoints.locating import best_checkpoint
+from demixer.checkpoints.records import read_record
 from demixer.errors import UserError
 from demixer.model.building import build_network
 from demixer.model.converting import convert
@@ -65,6 +68,44 @@ def test_settings_of_no_network_are_refused_in_a_line(tmp_path: Path, changes: d
     (tmp_path / "weights.safetensors").write_bytes(weights)
     with pytest.raises(UserError, match=message):
         Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
+
+
+def test_an_old_run_goes_on_is_evaluated_and_separates(
+    tmp_path: Path, comb_musdb: Path, run_script: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Its record names classes where they once stood, and files that Hydra's grammar does not take."""
+    run = Path(shutil.copytree(OLD_DIR / "run", tmp_path / "run"))
+    last = run / "weights" / "last.ckpt"
+    settings = [f"data.roots=[{comb_musdb}]", "trainer.max_epochs=3"]
+    done = run_script("train", f"ckpt_path={last}", *settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = (torch.load(one, weights_only=True) for one in (OLD_DIR / "run" / "weights" / "last.ckpt", last))
+    assert (before["global_step"], after["global_step"]) == (4, 6)
+    assert (run / "hydra" / "config.yaml").read_bytes() == (OLD_DIR / "run" / "hydra" / "config.yaml").read_bytes()
+    record = read_record(run)
+    assert record.settings.data["_target_"] == "demixer.data.datamodule.MusicDataModule"
+    assert record.setting("data.roots") == [str(comb_musdb)]
+    assert record.setting("data.batch_size") == 2  # its own
+    assert f"  data.roots: ['/data/musdb18hq'] → ['{comb_musdb}']" in (run / "train.log").read_text()
+    assert any(file.name.startswith("epoch002-step000006-usdr") for file in last.parent.iterdir())
+    assert run_script("train", f"ckpt_path={last}", "model.features=8").returncode == 2
+    evaluated = run_script("evaluate", "-d", run, "--device", "cpu")  # on the songs of the record
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert bass(run).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("names", "best"),
+    [
+        (["epoch=001-step=000004-usdr=-0.880", "epoch002-step000006-usdr-0.870", "last"], 1),
+        (["epoch=001-step=000004-usdr=4.880", "epoch002-step000006-usdr4.870", "last"], 0),
+    ],
+)
+def test_scores_are_read_from_old_and_new_names(tmp_path: Path, names: list[str], best: int) -> None:
+    (tmp_path / "weights").mkdir()
+    for name in names:
+        (tmp_path / "weights" / f"{name}.ckpt").touch()
+    assert best_checkpoint(tmp_path).stem == names[best]
 
 
 def test_the_papers_network_is_what_no_architecture_means() -> None:

@@ -277,6 +277,25 @@ def test_the_dataset_comes_from_the_option_the_environment_or_the_run(musdb_hq, 
     assert not (model / "report.html").exists()
 
 
+@pytest.mark.parametrize("root", ["${oc.env:MUSDB_DIR,null}", "${oc.env:MUSDB_DIR}", "${of_a_later_version:}"])
+def test_a_run_that_recorded_no_dataset_gets_the_same_line(model, monkeypatch, root):
+    """Hydra's own record, of older runs, holds the variable's name and not the folder."""
+    monkeypatch.delenv("MUSDB_DIR", raising=False)
+    (model / "hydra").mkdir()
+    (model / "hydra" / "config.yaml").write_text(f"data: {{roots: ['{root}'], valid: null}}")
+    with pytest.raises(UserError, match="no dataset: give MUSDB18-HQ's folder with -i"):
+        evaluate(model)
+
+
+def test_the_newest_record_of_a_run_names_its_dataset(musdb_hq, model, monkeypatch):
+    use(monkeypatch, Mixture())
+    monkeypatch.delenv("MUSDB_DIR", raising=False)
+    for name, root in (("hydra/config.yaml", "/gone"), ("config.yaml", "/moved"), ("config_2.yaml", musdb_hq)):
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_text(f"data: {{roots: ['{root}'], valid: null}}")
+    assert len(evaluate(model, report=False).songs) == 2
+
+
 def test_a_split_is_one_of_the_subset_train(musdb_hq, model, monkeypatch):
     use(monkeypatch, Mixture(("bass",)))
     names = ["Actions - One Minute Smile", "Triviul - Angelsaint"]

@@ -1,19 +1,24 @@
 """``python train.py -m target=…``: several networks in one command; test_readme.py runs them as jobs of a cluster."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import cloudpickle
 import pytest
 import submitit
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from test_train import TINY
 
 import demixer.training.config  # registers the resolvers
 from demixer.paths import CONF_DIR, SRC_DIR
 from demixer.separation.separator import Separator
+from demixer.training import run_folders
 
 Run = subprocess.CompletedProcess[str]
 NO_TARGET = [override for override in TINY if not override.startswith("target=")]
@@ -36,10 +41,46 @@ def test_each_target_gets_a_folder_of_its_own_and_together_they_are_a_model(
     assert done.returncode == 0, done.stderr
     for folder, target in (("0_vocals", "vocals"), ("1_bass", "bass")):
         run = tmp_path / "sweep" / folder
-        assert {"weights", "tb_logs", "hydra", "hparams.yaml", "train.log"} <= {file.name for file in run.iterdir()}
+        assert {"weights", "tb_logs", "config.yaml", "hparams.yaml", "train.log"} <= {
+            file.name for file in run.iterdir()
+        }
         assert Separator.from_pretrained(run, "cpu").targets == (target,)
         assert (run / "train.log").read_text().count("parameters\n") == 1  # the other job logs elsewhere
     assert Separator.from_pretrained(tmp_path / "sweep", "cpu").targets == ("vocals", "bass")
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=submitit_local"]])
+def test_the_same_command_goes_on_where_it_was_killed(
+    multirun: Callable[..., Run], tmp_path: Path, launcher: list[str]
+) -> None:
+    """What a cluster does as well that starts a preempted job again: the same settings, in the same folder."""
+    command = ["target=vocals,bass", "data.samples_per_epoch=4", *launcher]
+    assert multirun(*command).returncode == 0
+    shutil.rmtree(tmp_path / "sweep" / "1_bass")  # as if that had been killed before its turn
+    done = multirun(*command, "trainer.max_steps=2")
+    assert done.returncode == 0, done.stderr
+    for folder, went_on, records in (("0_vocals", 1, 2), ("1_bass", 0, 1)):
+        run = tmp_path / "sweep" / folder
+        assert torch.load(run / "weights" / "last.ckpt", weights_only=True)["global_step"] == 2
+        assert (run / "train.log").read_text().count("goes on from `") == went_on
+        assert len([*run.glob("config*.yaml")]) == records
+
+
+def test_a_multirun_that_goes_on_begins_what_had_not_begun(multirun: Callable[..., Run], tmp_path: Path) -> None:
+    done = multirun("target=bass", "ckpt_path=last")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sweep" / "0_bass" / "weights" / "last.ckpt").is_file()
+
+
+def test_a_job_that_is_queued_again_looks_in_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is pickled with its configuration, in which the multirun's folder was chosen once."""
+    monkeypatch.setattr(run_folders, "RUNS_DIR", tmp_path)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg, of_job = (compose("config", ["hydra.job.num=0"], return_hydra_config=True) for _ in range(2))
+    folder = cfg.hydra.sweep.dir
+    OmegaConf.copy_cache(from_config=cloudpickle.loads(cloudpickle.dumps(cfg)), to_config=of_job)
+    assert of_job.hydra.sweep.dir == folder
+    assert [*tmp_path.iterdir()] == [Path(folder)]
 
 
 @pytest.mark.parametrize(

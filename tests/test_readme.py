@@ -27,7 +27,7 @@ from packaging.requirements import Requirement
 from song_files import free_port, write_tiny_model
 from test_download_model import model_archive, register, server  # noqa: F401
 from test_train import TINY
-from tiny_runs import composed, tiny_run
+from tiny_runs import begins_with_a_network, composed, tiny_run
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
@@ -165,7 +165,8 @@ def test_trainings(command: str, world: Path, comb_musdb: Path) -> None:
     small = ["trainer.max_epochs=1", "data.samples_per_epoch=2", "data.batch_size=2", "+trainer.limit_val_batches=1"]
     if not any(word.startswith("data.roots") for word in given):
         small.append(f"data.roots=[{comb_musdb}]")
-    settings = [*small, *given, "model.features=8", "model.repeats=1"]
+    network = [] if begins_with_a_network(given) else ["model.features=8", "model.repeats=1"]
+    settings = [*small, *given, *network]
     metrics = tiny_run(world / "run", *settings)
     assert torch.isfinite(metrics["val/usdr"])
     if "ckpt_path=last" in command:
@@ -331,6 +332,8 @@ def test_tensorboard(command: str, world: Path) -> None:
 
 
 TINY_TRAINING = shlex.join([*TINY, "trainer.max_steps=2", "data.samples_per_epoch=8", "callbacks.listen.songs=0"])
+FIRST_HALF = "src/train.py experiment=shipped hydra.run.dir={runs}/shipped"
+SECOND_HALF = "src/train.py experiment=shipped_tuned init={runs}/shipped hydra.run.dir={runs}/shipped_tuned"
 # What the Makefile calls, and what makes it small. It fails at anything else, rather than run that in full.
 SMALLER = {
     "example/excerpt.py": "",
@@ -340,8 +343,10 @@ SMALLER = {
     "benchmarks/memory.py": "--minutes 0.02",
     "benchmarks/training.py": "model.features=4 model.repeats=1 data.crop_seconds=0.5 data.samples_per_epoch=12"
     " -n bandsplitrnn_small -p fp32",
-    "src/train.py experiment=shipped hydra.run.dir={runs}/shipped": TINY_TRAINING,
-    "src/train.py experiment=shipped_tuned init={runs}/shipped hydra.run.dir={runs}/shipped_tuned": TINY_TRAINING,
+    FIRST_HALF: TINY_TRAINING,
+    SECOND_HALF: TINY_TRAINING,
+    f"{FIRST_HALF} ckpt_path=last": "",  # they go on with their own settings
+    f"{SECOND_HALF} ckpt_path=last": "",
 }
 
 
@@ -385,6 +390,10 @@ def test_make(command: str, checkout: Path, comb_musdb: Path, monkeypatch: pytes
     done = subprocess.run(command.split(), capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [text for text in expected if text not in done.stdout] == [], done.stdout
+    if command == "make shipped":
+        again = subprocess.run(command.split(), capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert again.stdout.count("goes on from") == 2
 
 
 def test_the_shell_is_prepared(checkout: Path) -> None:

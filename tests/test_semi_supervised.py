@@ -1,5 +1,6 @@
 """Semi-supervised fine-tuning: the 30 dB rules, songs without stems, how they are mixed, and who teaches when."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from song_files import music, noise, snr_db, write_song
+from song_files import TINY_HPARAMS, music, noise, snr_db, write_song
 from test_audio import encode
 from test_train import TINY, scalars
 from tiny_runs import composed, tiny_run
@@ -17,11 +18,13 @@ from torch import Tensor
 from demixer.audio import open_audio
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import best_checkpoint
+from demixer.checkpoints.weights import write_weights
 from demixer.data.augmentations import Augmentations, Dropout, Gain
 from demixer.data.randomness import generator_for
 from demixer.data.semi_supervised import SemiSupervisedDataModule, swap
 from demixer.data.unlabelled import PlainSongs, find_plain_songs
 from demixer.errors import UserError
+from demixer.model.building import build_network
 from demixer.separation.separator import Separator
 from demixer.training.config import build_all
 from demixer.training.initial_weights import adopt_settings
@@ -279,17 +282,17 @@ def test_the_student_replaces_the_teacher_and_separates(
     teacher: Path, finetune: list[str], tmp_path: Path, run_script: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     run = tmp_path / "run"
-    overrides = [*TINY, *finetune, f"teacher={teacher}", "model.features=9", "trainer.max_epochs=2"]
+    overrides = [*TINY, *finetune, f"teacher={teacher}", "trainer.max_epochs=2"]
     done = run_script("train", *overrides, f"hydra.run.dir={run}")
     assert done.returncode == 0, done.stderr
     log = (run / "train.log").read_text()
     first = float(log.partition("the teacher validates with ")[2].split()[0])
-    assert f"usdr={first:.3f}" in best_checkpoint(teacher).name  # the student began as the teacher, to the last digit
+    assert f"usdr{first:.3f}" in best_checkpoint(teacher).name  # the student began as the teacher, to the last digit
     assert "replaces the teacher: " in log
     best = torch.load(best_checkpoint(run), weights_only=True)
     state = best["callbacks"]["Teacher"]
     assert state.keys() == {"usdr", "weights"}  # what runs of other versions go on with
-    assert f"usdr={state['usdr']:.3f}" in best_checkpoint(run).name
+    assert f"usdr{state['usdr']:.3f}" in best_checkpoint(run).name
     assert state["usdr"] > first
     assert state["weights"].keys() == {name.removeprefix("network.") for name in best["state_dict"]}
     assert all(value.equal(best["state_dict"][f"network.{name}"]) for name, value in state["weights"].items())
@@ -301,8 +304,10 @@ def test_a_run_that_goes_on_keeps_the_teacher_and_needs_no_file_of_it(
 ) -> None:
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     tiny_run(whole, *finetune, f"teacher={teacher}", "trainer.max_epochs=2")
-    tiny_run(halved, *finetune, f"teacher={teacher}", "trainer.max_epochs=1")
-    tiny_run(halved, *finetune, "teacher=/gone", "trainer.max_epochs=2", "ckpt_path=last")
+    copy = shutil.copytree(teacher, tmp_path / "gone")
+    tiny_run(halved, *finetune, f"teacher={copy}", "trainer.max_epochs=1")
+    shutil.rmtree(copy)
+    tiny_run(halved, *finetune, f"teacher={copy}", "trainer.max_epochs=2", "ckpt_path=last")  # the same command
     one, two = (torch.load(run / "weights/last.ckpt", weights_only=True) for run in (whole, halved))
     for name, value in one["current_model_state"].items():
         assert value.equal(two["current_model_state"][name])
@@ -331,7 +336,7 @@ def test_student_average_and_teacher_begin_alike_in_any_order_of_the_callbacks(
         assert value.equal(last["current_model_state"][name])
         assert value.equal(last["callbacks"]["Teacher"]["weights"][name.removeprefix("network.")])
     first = caplog.text.partition("the teacher validates with ")[2].split()[0]  # the average's, before any step
-    assert f"usdr={first}." in best_checkpoint(teacher).name
+    assert f"usdr{first}." in best_checkpoint(teacher).name
     assert "replaces" not in caplog.text
 
 
@@ -413,7 +418,9 @@ class TestMistakes:
             tiny_run(tmp_path / "run", *groups, *finetune[1:])
 
     def test_a_teacher_of_several_targets_is_asked_for_by_all_of_them(self, tmp_path):
-        write_hparams(tmp_path, {"targets": ["vocals", "bass"]})
-        cfg = composed(tmp_path, "experiment=semi_supervised", "ckpt_path=last")
+        hparams = {**TINY_HPARAMS, "targets": ["vocals", "bass"]}
+        write_hparams(tmp_path, hparams)
+        write_weights(tmp_path / "weights.safetensors", build_network(hparams).state_dict())
+        cfg = composed(tmp_path, "experiment=semi_supervised", f"teacher={tmp_path}")
         with pytest.raises(UserError, match=r"give target\.targets=\[vocals,bass\]"):
             adopt_settings(cfg, "teacher")

@@ -1,6 +1,7 @@
 """Training runs in this process: what ``train.py`` does, without the seconds that a child process takes to begin."""
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import demixer.training.config  # noqa: F401  (registers the resolvers)
 from demixer.paths import CONF_DIR
 from demixer.training.train import train
 
+NETWORK = ("model", "featurizer", "target.bands")
 QUIET = [
     "callbacks.progress_bar=null",
     "callbacks.listen.songs=0",
@@ -27,9 +29,25 @@ def composed(run_dir: Path, *overrides: str) -> DictConfig:
 
 def tiny_run(run_dir: Path, *overrides: str) -> dict[str, Any]:
     """Train, and return the last validation's metrics."""
-    cfg = composed(run_dir, *TINY, *QUIET, *overrides)
+    tiny = [one for one in TINY if not one.startswith(NETWORK)] if begins_with_a_network(overrides) else TINY
+    return _train(run_dir, [*tiny, *QUIET, *overrides])
+
+
+def begins_with_a_network(overrides: Iterable[str]) -> bool:
+    """Whether a run has a trained one's sizes, beside which no others may be asked for."""
+    return any(one.startswith(("init=", "teacher=")) for one in overrides)
+
+
+def go_on(run_dir: Path, *overrides: str, ckpt_path: str | Path = "last") -> dict[str, Any]:
+    """Go on with a run, without any override but these."""
+    return _train(run_dir, [f"ckpt_path='{ckpt_path}'", *overrides])
+
+
+def _train(run_dir: Path, given: list[str]) -> dict[str, Any]:
+    cfg = composed(run_dir, *given)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)  # Lightning 2.6 with torch 2.11
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*exists and is not empty.*")
-        return train(cfg)
+        warnings.filterwarnings("ignore", "The dirpath has changed.*")  # of a run that was moved
+        return train(cfg, given)

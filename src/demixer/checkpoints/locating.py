@@ -1,7 +1,7 @@
 """A saved model *is* a run: one folder layout, found by one code.
 
 ``{folder}/hparams.yaml`` describes the network; its weights are ``weights.safetensors`` (a saved model) or Lightning's
-files in ``weights/`` (a training run), of which the best by validation uSDR is taken, named ``…-usdr={value}.ckpt``.
+files in ``weights/`` (a training run), of which the best by validation uSDR is taken, named ``…-usdr{value}.ckpt``.
 Checkpoints of other implementations lie as they were published (``bsrnn-opt/{vocals,bass,…}.ckpt``), and a folder of
 models is one model of all their targets; which layout a file has is for :mod:`demixer.model.layouts` to recognise.
 """
@@ -17,7 +17,7 @@ WEIGHTS_NAME = "weights.safetensors"
 RUN_WEIGHTS_DIR = "weights"
 LAST_NAME = "last.ckpt"
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
-_USDR = re.compile(r"usdr=(-?\d+(?:\.\d+)?)")
+_USDR = re.compile(r"usdr=?(-?\d+(?:\.\d+)?)")  # older runs have usdr=4.722, which Hydra's grammar does not take
 
 
 def locate_model(path: Path) -> tuple[Path, Path]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from demixer import __version__
+from demixer.checkpoints.records import read_record
 from demixer.datasets.layouts import FOLDERS
 from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
@@ -45,7 +45,7 @@ def dataset_folders(run_dir: Path, given: Path | None = None) -> list[Path]:
     if named:
         folders = [Path(named)]
     else:
-        folders = [Path(root) for root in _recorded(run_dir, "data.roots") or () if Path(root).is_dir()]
+        folders = [Path(root) for root in _recorded(run_dir, "data.roots") or () if root and Path(root).is_dir()]
     if not folders:
         raise UserError("no dataset: give MUSDB18-HQ's folder with -i MUSDB_DIR, or set MUSDB_DIR in the environment")
     if not folders[0].is_dir():
@@ -191,9 +191,8 @@ def _layout(folders: Sequence[Path], run_dir: Path | None) -> str | Sequence[str
 
 def _recorded(run_dir: Path, key: str) -> Any:
     """A setting of the training run; None in a saved model, which has no training configuration."""
-    config = run_dir / "hydra" / "config.yaml"
-    value = OmegaConf.select(OmegaConf.load(config), key) if config.is_file() else None
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    record = read_record(run_dir)
+    return None if record is None else record.setting(key)
 
 
 def _remedy(folders: Sequence[Path], subset: str) -> str:

@@ -1,21 +1,18 @@
-"""A training run's folder: what it is described by, and how a run goes on in it."""
+"""What a training run is described by."""
 
 import platform
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from demixer import __version__
-from demixer.checkpoints.hparams import read_hparams, write_hparams
-from demixer.checkpoints.locating import HPARAMS_NAME, LAST_NAME, RUN_WEIGHTS_DIR
-from demixer.errors import UserError
 from demixer.paths import IN_CLONE, PROJECT_DIR
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
+SETTABLE = ("compile", "dropout", "checkpointing")  # of `model`, where there are weights: none depends on them
 
 
 def model_hparams(cfg: DictConfig) -> dict[str, Any]:
@@ -27,41 +24,18 @@ def model_hparams(cfg: DictConfig) -> dict[str, Any]:
     return {"targets": list(target["targets"]), **bands, **parts}
 
 
-def open_run(cfg: DictConfig) -> dict[str, Any]:
-    """Write ``hparams.yaml`` into the run's folder and return its content.
+def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int, lr: float | None = None) -> str:
+    """The head of ``train.log``: configuration, versions, commit, parameters and learning rate.
 
-    Raises:
-        UserError: the run that is to go on has another network.
+    Args:
+        cfg: of the run, with the scaled learning rate.
+        network: what is trained.
+        global_batch: crops in one optimiser step, over all processes.
+        lr: the checkpoint's, of a run that goes on.
     """
-    hparams, folder = model_hparams(cfg), Path(cfg.run_dir)
-    if cfg.ckpt_path is not None and (folder / HPARAMS_NAME).is_file():
-        before = read_hparams(folder)
-        changed = [name for name in hparams if name != "audio_params" and hparams[name] != before.get(name)]
-        if changed:
-            raise UserError(
-                f"`{folder}` was trained with other settings of {changed}: give the ones of its hydra/config.yaml"
-            )
-    write_hparams(folder, hparams)
-    return hparams
-
-
-def resume_path(ckpt_path: str | None, run_dir: Path) -> str | None:
-    """The checkpoint to go on from; "last" is the run's own last one.
-
-    Raises:
-        UserError: it does not exist.
-    """
-    if ckpt_path is None:
-        return None
-    path = run_dir / RUN_WEIGHTS_DIR / LAST_NAME if ckpt_path == "last" else Path(ckpt_path)
-    if not path.is_file():
-        hint = "; there is no run to go on with, start one without ckpt_path" if ckpt_path == "last" else ""
-        raise UserError(f"`ckpt_path` (={ckpt_path}): there is no file `{path}`{hint}")
-    return str(path)
-
-
-def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int) -> str:
-    """The head of ``train.log``: configuration, versions, commit, parameters and learning rate."""
+    rate = f"learning rate {cfg.optimizer.lr:g} for a global batch of {global_batch} (rule: {cfg.learning_rate.rule})"
+    if lr is not None:
+        rate = f"learning rate {lr:g}, as the checkpoint has it, for a global batch of {global_batch}"
     parameters = sum(p.numel() for p in network.parameters())
     versions = [f"demixer {__version__}", f"python {platform.python_version()}"]
     versions += [f"{name} {version(name)}" for name in PACKAGES]
@@ -72,7 +46,7 @@ def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int) -
             ", ".join(versions),
             f"commit {git_commit()}",
             f"{parameters:,} parameters",
-            f"learning rate {cfg.optimizer.lr:g} for a global batch of {global_batch} (rule: {cfg.learning_rate.rule})",
+            rate,
         ]
     )
 
