@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import composed
 
-from demixer import __version__
+from demixer import __version__, commit
 from demixer.training import runs
 
 
@@ -21,7 +21,7 @@ def foreign_checkout(tmp_path, monkeypatch):
     git(tmp_path, *author, "commit", "--allow-empty", "-qm", "-")
     folder = tmp_path / "venv" / "lib"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(runs, "PROJECT_DIR", folder)
+    monkeypatch.setattr(commit, "PROJECT_DIR", folder)
     return tmp_path
 
 
@@ -30,39 +30,39 @@ def git(folder, *command):
 
 
 def test_the_commit_is_that_of_the_clone(foreign_checkout, monkeypatch):
-    monkeypatch.setattr(runs, "PROJECT_DIR", foreign_checkout)
-    commit = git(foreign_checkout, "rev-parse", "HEAD")[:12]
-    assert runs.git_commit() == commit
+    monkeypatch.setattr(commit, "PROJECT_DIR", foreign_checkout)
+    head = git(foreign_checkout, "rev-parse", "HEAD")[:12]
+    assert commit.git_commit() == head
     (foreign_checkout / "new.py").touch()
     git(foreign_checkout, "add", "new.py")
-    assert runs.git_commit() == f"{commit}-dirty"
+    assert commit.git_commit() == f"{head}-dirty"
 
 
 @pytest.mark.parametrize("in_clone", [True, False])  # an unpacked archive of the project is a clone without git
 def test_a_foreign_repository_s_commit_is_not_reported(foreign_checkout, monkeypatch, in_clone):
-    monkeypatch.setattr(runs, "IN_CLONE", in_clone)
-    assert runs.git_commit() == f"unknown: demixer {__version__}, not a git checkout"
+    monkeypatch.setattr(commit, "IN_CLONE", in_clone)
+    assert commit.git_commit() == f"unknown: demixer {__version__}, not a git checkout"
 
 
 def test_an_installed_package_has_a_version_and_no_commit(foreign_checkout, monkeypatch):
-    monkeypatch.setattr(runs, "PROJECT_DIR", foreign_checkout)
-    monkeypatch.setattr(runs, "IN_CLONE", False)
-    assert __version__ in runs.git_commit()
+    monkeypatch.setattr(commit, "PROJECT_DIR", foreign_checkout)
+    monkeypatch.setattr(commit, "IN_CLONE", False)
+    assert __version__ in commit.git_commit()
 
 
 def test_without_the_program_git_the_version_is_told(monkeypatch, tmp_path):
     (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(runs, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr(commit, "PROJECT_DIR", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert runs.git_commit() == f"unknown: demixer {__version__}, git cannot tell"
+    assert commit.git_commit() == f"unknown: demixer {__version__}, git cannot tell"
 
 
 def test_a_run_tells_its_versions_parameters_and_learning_rate(tmp_path):
     lines = runs.describe_run(composed(tmp_path, "optimizer.lr=2e-3"), torch.nn.Linear(10, 100), 4).splitlines()
     assert lines[0] == "configuration:"
-    versions, commit, parameters, rate = lines[-4:]
+    versions, state, parameters, rate = lines[-4:]
     assert versions.startswith(f"demixer {__version__}, python 3.")
     assert f"torch {torch.__version__.partition('+')[0]}" in versions
-    assert commit.startswith("commit ")
+    assert state.startswith("commit ")
     assert parameters == "1,100 parameters"
     assert rate == "learning rate 0.002 for a global batch of 4 (rule: none)"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from demixer import __version__
 from demixer.checkpoints.records import read_record
+from demixer.commit import git_commit
 from demixer.datasets.layouts import FOLDERS
 from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
@@ -165,6 +166,7 @@ def about_run(
         "split": split,
         "cSDR": f"windows of {WINDOW_SECONDS:g} s, hop {HOP_SECONDS:g} s",
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "commit": git_commit(),
         "device": str(separator.device),
         "precision": str(separator.precision).removeprefix("torch."),
         "windows": f"{params.window_seconds:g} s, hop {params.hop_seconds:g} s, {params.fade}, {params.shifts} shifts",

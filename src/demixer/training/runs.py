@@ -1,7 +1,6 @@
 """What a training run is described by."""
 
 import platform
-import subprocess
 from importlib.metadata import version
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from demixer import __version__
-from demixer.paths import IN_CLONE, PROJECT_DIR
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
 SETTABLE = ("compile", "dropout", "checkpointing")  # of `model`, where there are weights: none depends on them
@@ -58,17 +56,3 @@ def unvalidated_steps(max_steps: int, samples_per_epoch: int, global_batch: int)
     (100, 0, 0)
     """
     return max_steps % max(1, samples_per_epoch // global_batch) if max_steps > 0 else 0
-
-
-def git_commit() -> str:
-    """The commit of this project's checkout, marked when files differ from it; without one, the program's version.
-
-    Git would look for a checkout in the folders above, too, and find somebody else's.
-    """
-    if not IN_CLONE or not (PROJECT_DIR / ".git").exists():
-        return f"unknown: demixer {__version__}, not a git checkout"
-    command = ["git", "-C", str(PROJECT_DIR), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return f"unknown: demixer {__version__}, git cannot tell"

@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.records import RECORD_NAME, write_record
+from demixer.commit import git_commit
 from demixer.training.overriding import merged
 from demixer.training.resuming import Resume, checkpoint_of, resume
 from demixer.training.run_folders import claimed, is_first_process
-from demixer.training.runs import git_commit
 
 
 @dataclass(frozen=True)
