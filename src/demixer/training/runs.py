@@ -8,6 +8,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from demixer import __version__
+from demixer.commit import git_commit
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
 SETTABLE = ("compile", "dropout", "checkpointing")  # of `model`, where there are weights: none depends on them
