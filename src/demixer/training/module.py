@@ -11,6 +11,7 @@ from torch import Tensor
 from demixer.errors import UserError
 from demixer.evaluation.metrics import usdr
 from demixer.model.separation_network import SeparationNetwork
+from demixer.training.average import MovingAverage
 
 Optimizer = torch.optim.Optimizer
 Scheduler = torch.optim.lr_scheduler.LRScheduler
@@ -74,6 +75,11 @@ class SeparationModule(pl.LightningModule):
         named = {f"val/usdr_{name}": score for name, score in zip(self.network.targets, scores, strict=True)}
         self.log_dict(named, sync_dist=True)  # equal everywhere already; Lightning wants it said
         self.log("val/usdr", scores.nanmean(), prog_bar=True, sync_dist=True)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Without an average, training goes on with its own weights, not with the average that was saved of them."""
+        if not any(isinstance(callback, MovingAverage) for callback in self.trainer.callbacks):
+            checkpoint["state_dict"] = checkpoint.get("current_model_state", checkpoint["state_dict"])
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self._optimizer(self.network.named_parameters())
