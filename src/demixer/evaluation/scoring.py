@@ -15,7 +15,7 @@ from demixer.audio import read_audio
 from demixer.data.tracks import SOURCES, Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
-from demixer.evaluation.metrics import csdr, finite_median, usdr
+from demixer.evaluation.metrics import csdr, finite_median, not_finite, usdr
 from demixer.evaluation.results import Score
 from demixer.progress import progress_bar
 
@@ -126,7 +126,7 @@ def _separate(separator: Separates, mixture: Tensor, track: Track, targets: Sequ
     stems = separator(mixture, track.sample_rate_hz)
     for target in targets:
         if not stems[target].isfinite().all():
-            raise UserError(f"the model's `{target}` of song `{track.name}` is not finite: its weights are broken")
+            raise UserError(not_finite(target, track.name))
     return torch.stack([stems[target] for target in targets])
 
 

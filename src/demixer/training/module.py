@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from demixer.errors import UserError
-from demixer.evaluation.metrics import usdr
+from demixer.evaluation.metrics import finite_mean, not_finite, usdr
 from demixer.model.separation_network import SeparationNetwork
 from demixer.training.average import MovingAverage
 
@@ -44,6 +44,7 @@ class SeparationModule(pl.LightningModule):
         self._scheduler_interval = scheduler_interval
         self._separate = separate
         self._scores: dict[str, list[float]] = {}  # uSDR of this process's songs, by target
+        self._faults: list[str] = []  # what is wrong with this process's songs
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         losses = self._loss(self.network, batch["mixture"], batch["targets"])
@@ -54,27 +55,42 @@ class SeparationModule(pl.LightningModule):
         self.log_dict({f"train/{name}": value for name, value in losses.items()}, sync_dist=True)
         return loss
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Tensor]:
-        mixture, targets = batch["mixture"][0], batch["targets"][0]
-        estimates = self._separate(mixture)
-        # a song without a target says nothing about it: its score would be a measure of the noise floor
-        self._scores[batch["song"]] = [
-            usdr(truth.cpu(), estimates[name]) if truth.any() else float("nan")
-            for name, truth in zip(self.network.targets, targets, strict=True)
-        ]
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Tensor] | None:
+        """Score a song as evaluate.py does; an estimate that is not finite is told at the end, on all processes."""
+        song, truths = batch["song"], batch["targets"][0]
+        estimates = self._separate(batch["mixture"][0])
+        broken = [name for name in self.network.targets if not estimates[name].isfinite().all()]
+        if broken:
+            self._faults.append(not_finite(broken[0], song))
+            return None
+        pairs = zip(self.network.targets, truths, strict=True)
+        self._scores[song] = [usdr(truth.cpu(), estimates[name]) for name, truth in pairs]
         return estimates
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over the songs of all processes, each counted once."""
-        everyone = [self._scores]
+        """Log the mean over the songs of all processes, each counted once.
+
+        Raises:
+            UserError: an estimate of a song was not finite.
+        """
+        everyone = [(self._scores, self._faults)]
         if self.trainer.world_size > 1:
             everyone = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(everyone, self._scores)
-        scores = torch.tensor(list(ChainMap(*everyone).values())).nanmean(0)
-        self._scores = {}
-        named = {f"val/usdr_{name}": score for name, score in zip(self.network.targets, scores, strict=True)}
-        self.log_dict(named, sync_dist=True)  # equal everywhere already; Lightning wants it said
-        self.log("val/usdr", scores.nanmean(), prog_bar=True, sync_dist=True)
+            torch.distributed.all_gather_object(everyone, (self._scores, self._faults))
+        self._scores, self._faults = {}, []
+        if faults := [fault for _, some in everyone for fault in some]:
+            raise UserError(faults[0])
+        by_song = ChainMap(*(scores for scores, _ in everyone)).values()
+        means = [finite_mean(scores) for scores in zip(*by_song, strict=True)]
+        names = [f"val/usdr_{name}" for name in self.network.targets]
+        self._log_exactly(dict(zip(names, means, strict=True)))
+        self._log_exactly({"val/usdr": finite_mean(means)}, prog_bar=True)
+
+    def _log_exactly(self, values: Mapping[str, float], **options: Any) -> None:
+        """Log numbers that all processes agree on in double precision: those that evaluate.py finds."""
+        device = self.device if self.device.type == "cuda" else "cpu"  # where the processes talk; not all know doubles
+        exact = {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in values.items()}
+        self.log_dict(exact, reduce_fx="max", sync_dist=True, **options)  # the mean of equal numbers may be rounded
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Without an average, training goes on with its own weights, not with the average that was saved of them."""
