@@ -53,7 +53,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         network, build(cfg.loss), build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator
     )
     log.info("%s", describe_run(cfg, network, global_batch))
-    if left := unvalidated_steps(cfg.trainer.max_steps, cfg.data.samples_per_epoch, global_batch):
+    if left := unvalidated_steps(cfg.trainer, cfg.data.samples_per_epoch // global_batch):
         log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", cfg.trainer.max_steps, left)
     if cfg.model.compile:
         network.bandsplitrnn.compile()
