@@ -54,6 +54,8 @@ class MovingAverage(Callback):
         if trainer.global_step == self._latest_step:
             return  # gradients are being accumulated
         self._latest_step = trainer.global_step
+        if not getattr(pl_module, "step_taken", True):
+            return  # the weights are those of the step before, which has been counted
         weight = 1 - self.decay if self._updates else 1.0
         torch._foreach_lerp_(list(self._average.values()), _weights(pl_module), weight)
         self._updates += 1

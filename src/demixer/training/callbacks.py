@@ -32,7 +32,7 @@ class SeedEachBatch(Callback):
 
 
 class TrainingMonitor(Callback):
-    """Logs the gradient's norm before clipping, and how many crops a second are trained on."""
+    """Logs how many crops a second are trained on."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -40,10 +40,6 @@ class TrainingMonitor(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = None  # the time of the validation is not the training's
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        pl_module.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, *_: Any
@@ -53,7 +49,8 @@ class TrainingMonitor(Callback):
         if self._since is None:
             self._since, self._crops = now, 0
         elif trainer.global_step % trainer.log_every_n_steps == 0:
-            pl_module.log("train/crops_per_second", self._crops / (now - self._since))
+            per_second = torch.tensor(self._crops / (now - self._since), dtype=torch.float64)  # not on the device
+            pl_module.log("train/crops_per_second", per_second)
             self._since, self._crops = now, 0
 
 

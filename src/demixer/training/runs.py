@@ -93,10 +93,10 @@ def unvalidated_steps(trainer: Mapping[str, Any], steps_per_epoch: int) -> int:
     >>> [unvalidated_steps({"max_steps": steps, **by_batch}, 250) for steps in (2600, 2550)]
     [0, 50]
     """
-    steps, interval = trainer["max_steps"], trainer["val_check_interval"]
+    steps, interval = trainer["max_steps"], trainer.get("val_check_interval", 1.0)  # older runs have none
     if steps <= 0:
         return 0
-    if trainer["check_val_every_n_epoch"] is not None:
+    if trainer.get("check_val_every_n_epoch", 1) is not None:
         steps %= max(1, steps_per_epoch)
     if isinstance(interval, float):
         return steps % max(1, int(interval * steps_per_epoch))

@@ -50,7 +50,13 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
     scheduler = build(cfg.scheduler)
     module = SeparationModule(
-        network, build(cfg.loss), build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator
+        network,
+        build(cfg.loss),
+        build(cfg.optimizer),
+        scheduler.schedule,
+        scheduler.interval,
+        separator,
+        cfg.get("max_skipped_steps", 10),  # runs of older versions have none
     )
     log.info("%s", describe_run(cfg, network, global_batch))
     if left := unvalidated_steps(cfg.trainer, cfg.data.samples_per_epoch // global_batch):
