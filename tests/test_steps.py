@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from demixer.data.datamodule import MusicDataModule
 from demixer.errors import UserError
 from demixer.training.config import build_all
+from demixer.training.module import SeparationModule
 from demixer.training.steps import Part, SkippedSteps, refuse_broken_weights, spread_faults, suspects_of
 
 NAN = float("nan")
@@ -251,6 +252,8 @@ class CountWaits(Callback):
 
 def test_a_step_waits_once_for_the_device(comb_musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[int] = []
+    summed, mean = [], SeparationModule._mean_losses
+    monkeypatch.setattr(SeparationModule, "_mean_losses", lambda *args: summed.append(1) or mean(*args))
     fetch, counter = Tensor.tolist, CountWaits(fetched)
     monkeypatch.setattr(Tensor, "tolist", lambda tensor: fetched.append(1) or fetch(tensor))
     monkeypatch.setattr(
@@ -260,3 +263,4 @@ def test_a_step_waits_once_for_the_device(comb_musdb: Path, tmp_path: Path, monk
     apart = ["data.num_workers=1", "data.preload=false"]  # reading fetches numbers too, elsewhere
     tiny_run(tmp_path, *EIGHT, *apart, f"data.roots=[{comb_musdb}]", "optimizer=muon", "trainer.log_every_n_steps=4")
     assert counter.by_step == [1] * 8
+    assert len(summed) == 2  # the losses, over the processes: in the two steps that are logged

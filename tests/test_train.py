@@ -78,6 +78,9 @@ def test_learns_is_evaluated_and_separates(
     tags.Reload()
     assert {"train/loss", "train/gradient_norm", "val/usdr_bass", "lr-Adam"} <= set(tags.Tags()["scalars"])
     assert len(tags.Tags()["audio"]) == 9  # mixture, and truth and estimate of four targets
+    heard = {name.rpartition("/")[2]: len(tags.Audio(name)) for name in tags.Tags()["audio"]}
+    assert (heard["mixture"], heard["bass"]) == (1, 1)  # they do not change
+    assert heard["bass, estimated"] == 4  # of eight: more TensorBoard's reader does not keep
     assert len(tags.Tags()["images"]) == 1
 
     evaluated = run_script("evaluate", "-d", run_dir, "-i", comb_musdb, "--device", "cpu")

@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from demixer.figures.sound import spectrograms
 
 Batch = dict[str, Any]
+ESTIMATED = ", estimated"
 
 
 class SeedEachBatch(Callback):
@@ -57,6 +58,8 @@ class TrainingMonitor(Callback):
 class Listen(Callback):
     """Writes mixture, truth and estimate of a few validation songs to TensorBoard, to be heard and seen.
 
+    What stays the same, mixture and truth, is written to be heard at the first validation only.
+
     Args:
         songs: the first so many validation songs.
         seconds: how much of each, from its middle.
@@ -64,6 +67,7 @@ class Listen(Callback):
 
     def __init__(self, songs: int = 2, seconds: float = 10.0) -> None:
         self.songs, self.seconds = songs, seconds
+        self._heard: set[str] = set()  # what has been written and does not change
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int, *_: Any
@@ -77,11 +81,13 @@ class Listen(Callback):
         part = slice(middle, middle + length)
         sounds = {"mixture": batch["mixture"][0]}
         for name, truth in zip(network.targets, batch["targets"][0], strict=True):
-            sounds |= {name: truth, f"{name}, estimated": outputs[name]}
+            sounds |= {name: truth, f"{name}{ESTIMATED}": outputs[name]}
         sounds = {name: sound[..., part].float().cpu() for name, sound in sounds.items()}
         for logger in loggers:
             board, step = logger.experiment, trainer.global_step
             for name, sound in sounds.items():
-                mono = sound.mean(0).clamp(-1, 1)
-                board.add_audio(f"{batch['song']}/{name}", mono, step, network.sample_rate_hz)
+                if batch["song"] not in self._heard or name.endswith(ESTIMATED):
+                    mono = sound.mean(0).clamp(-1, 1)
+                    board.add_audio(f"{batch['song']}/{name}", mono, step, network.sample_rate_hz)
             board.add_figure(batch["song"], spectrograms(sounds, network.sample_rate_hz), step)
+        self._heard.add(batch["song"])
