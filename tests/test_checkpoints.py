@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_train import scalars
 from tiny_runs import tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
@@ -67,6 +68,15 @@ def test_every_checkpoint_goes_on_as_if_nothing_had_been(
     tiny_run(halved, *settings, *interval, "trainer.max_steps=14", f"ckpt_path='{ckpt}'")
     assert_equal_states(tmp_path / "whole", halved)
     assert scored(tmp_path / "whole") == scored(halved)
+
+
+def test_one_gpu_validates_every_so_many_steps_wherever_the_epoch_stands(comb_musdb: Path, tmp_path: Path) -> None:
+    small = ["data.samples_per_epoch=20", "data.batch_size=2", "data.num_workers=0", f"data.roots=[{comb_musdb}]"]
+    steps = ["trainer.accumulate_grad_batches=2", "trainer.max_steps=9", "trainer.val_check_interval=6"]
+    schedule = ["scheduler=step_by_steps", "scheduler.schedule.step_size=4"]  # epochs have 5 steps
+    tiny_run(tmp_path, "experiment=one_gpu", *small, *steps, *schedule)
+    assert [name.split("-")[1] for name in scored(tmp_path)] == ["step=000003", "step=000006", "step=000009"]
+    assert scalars(tmp_path, "lr-Adam")[::2] == pytest.approx([1e-3] * 4 + [0.98e-3] * 4 + [0.98**2 * 1e-3])
 
 
 @pytest.mark.parametrize(

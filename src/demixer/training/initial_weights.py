@@ -11,6 +11,7 @@ from demixer.errors import UserError
 from demixer.model.layouts.saved import SavedNetwork
 from demixer.model.pretrained import read_fitting
 from demixer.model.separation_network import SeparationNetwork
+from demixer.training.runs import RUN_ONLY
 
 
 def adopt_settings(cfg: DictConfig, role: str) -> None:
@@ -37,7 +38,7 @@ def adopt_settings(cfg: DictConfig, role: str) -> None:
     bands = {name: hparams[name] for name in ("bands_hz", "bands_bins") if name in hparams}
     cfg.target = {"name": cfg.target.name, "targets": targets, **bands}
     cfg.featurizer = hparams["featurizer"]
-    cfg.model = {**hparams["model"], "compile": cfg.model.compile}
+    cfg.model = {**hparams["model"], **{name: cfg.model[name] for name in RUN_ONLY if name in cfg.model}}
 
 
 def load_initial(network: SeparationNetwork, role: str, path: str | Path | None) -> None:

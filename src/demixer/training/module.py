@@ -166,22 +166,3 @@ class SeparationModule(pl.LightningModule):
         optimizer = self._optimizer(self.network.named_parameters())
         schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-
-def scaled_learning_rate(lr: float, global_batch: int, rule: str, reference_batch_size: int) -> float:
-    """The learning rate for another global batch than the one that it was found for.
-
-    Args:
-        lr: at the reference.
-        global_batch: crops in one optimiser step, over all processes.
-        rule: "none", "linear" (Goyal et al. 2017, arXiv 1706.02677) or "sqrt" (Malladi et al. 2022, for Adam).
-        reference_batch_size: the global batch that ``lr`` is for.
-
-    >>> scaled_learning_rate(1e-3, 4, "sqrt", 16)
-    0.0005
-    """
-    ratio = global_batch / reference_batch_size
-    factors = {"none": 1.0, "linear": ratio, "sqrt": ratio**0.5}
-    if rule not in factors:
-        raise UserError(f"`learning_rate.rule` (={rule!r}) must be one of {sorted(factors)}")
-    return lr * factors[rule]

@@ -17,12 +17,14 @@ from demixer.errors import UserError
 from demixer.paths import IN_CLONE, PROJECT_DIR
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
+RUN_ONLY = ("compile", "checkpointing")  # settings of conf/model that change how it is computed, not what
 
 
 def model_hparams(cfg: DictConfig) -> dict[str, Any]:
     """What is saved with the weights: all that rebuilding the network takes, as plain data."""
     parts = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("featurizer", "model", "audio_params")}
-    parts["model"].pop("compile", None)
+    for setting in RUN_ONLY:
+        parts["model"].pop(setting, None)
     target = OmegaConf.to_container(cfg.target, resolve=True)
     bands = {name: target[name] for name in ("bands_hz", "bands_bins") if name in target}
     return {"targets": list(target["targets"]), **bands, **parts}

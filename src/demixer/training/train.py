@@ -13,8 +13,9 @@ from demixer.separation.audio_params import AudioParams
 from demixer.separation.separator import Separator
 from demixer.training.config import build, build_all
 from demixer.training.initial_weights import adopt_settings, load_initial
-from demixer.training.module import SeparationModule, scaled_learning_rate
+from demixer.training.module import SeparationModule
 from demixer.training.quiet import quiet_libraries
+from demixer.training.recipe import scaled_learning_rate, set_matmul_precision, warn_of_batch
 from demixer.training.runs import describe_run, open_run, resume_path, unvalidated_steps
 from demixer.training.teacher import build_data
 
@@ -58,9 +59,13 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         separator,
         cfg.get("max_skipped_steps", 10),  # runs of older versions have none
     )
+    warn_of_batch(global_batch, **cfg.learning_rate)
+    if trainer.strategy.root_device.type == "cuda":
+        set_matmul_precision(cfg.get("matmul_precision", "high"))
     log.info("%s", describe_run(cfg, network, global_batch))
     if left := unvalidated_steps(cfg.trainer, cfg.data.samples_per_epoch // global_batch):
         log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", cfg.trainer.max_steps, left)
+    network.bandsplitrnn.checkpointing = cfg.model.get("checkpointing", False)
     if cfg.model.compile:
         network.bandsplitrnn.compile()
     trainer.fit(module, datamodule, ckpt_path=ckpt_path, weights_only=True)
