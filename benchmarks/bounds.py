@@ -46,8 +46,8 @@ def main() -> None:
             scores[name].append([usdr(*pair) for pair in zip(stems, estimates, strict=True)])
     table = Table("estimate", *SOURCES, "mean", title=f"uSDR in dB, {len(tracks)} songs")
     for name, values in scores.items():
-        means = torch.tensor(values).mean(0)
-        table.add_row(name, *(f"{mean:.2f}" for mean in means), f"{means.mean():.2f}")
+        means = torch.tensor(values).nanmean(0)
+        table.add_row(name, *(f"{mean:.2f}" for mean in means), f"{means.nanmean():.2f}")
     Console().print(table)
 
 

@@ -39,7 +39,7 @@ def score(separator: Separator, tracks: list[Track]) -> tuple[list[float], float
         seconds += time.perf_counter() - begin
         music_seconds += mixture.shape[-1] / rate_hz
         scores.append([usdr(read_source(track, name), stem) for name, stem in stems.items()])
-    return torch.tensor(scores).mean(0).tolist(), seconds / music_seconds
+    return torch.tensor(scores).nanmean(0).tolist(), seconds / music_seconds
 
 
 def main() -> None:

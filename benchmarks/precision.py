@@ -40,8 +40,10 @@ def main() -> None:
         ratios.append([usdr(one, other) for one, other in pairs])  # of a stem and its estimate: 10 · log₁₀ of energies
         changes.append([usdr(stem, b) - usdr(stem, a) for stem, (a, b) in zip(true, pairs, strict=True)])
     table = Table("bf16 against fp32, in dB", *exact.targets, title=f"{args.ckpt_path}: {len(tracks)} songs")
-    table.add_row("lowest SNR", *(f"{value:.1f}" for value in torch.tensor(ratios).amin(0).tolist()))
-    table.add_row("largest change of uSDR", *(f"{value:.4f}" for value in torch.tensor(changes).abs().amax(0).tolist()))
+    lowest = torch.tensor(ratios).nan_to_num(torch.inf).amin(0)  # silence has none
+    table.add_row("lowest SNR", *(f"{value:.1f}" for value in lowest.tolist()))
+    largest = torch.tensor(changes).nan_to_num(0).abs().amax(0)
+    table.add_row("largest change of uSDR", *(f"{value:.4f}" for value in largest.tolist()))
     Console().print(table)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -11,8 +12,8 @@ import demixer.training.config  # noqa: F401  (registers the resolvers)
 from demixer.data.datamodule import MusicDataModule
 from demixer.model.building import build_network
 from demixer.paths import CONF_DIR
-from demixer.training.module import scaled_learning_rate
-from demixer.training.runs import model_hparams
+from demixer.training.recipe import scaled_learning_rate, set_matmul_precision, warn_of_batch
+from demixer.training.runs import model_hparams, unvalidated_steps
 
 GROUPS = sorted(file for file in CONF_DIR.glob("*/*.yaml") if file.parent.name not in ("sad", "experiment"))
 EXPERIMENTS = sorted((CONF_DIR / "experiment").glob("*.yaml"))
@@ -48,9 +49,35 @@ def test_every_experiment_composes_and_opens_with_its_command(file: Path) -> Non
     instantiate(cfg.data)
 
 
-def test_the_default_is_the_papers_recipe() -> None:
+def test_the_papers_experiment_is_exactly_the_paper() -> None:
+    cfg = composed("experiment=paper", "target=vocals")
+    assert cfg.callbacks.ema is None
+    assert not any("verage" in str(callback) for callback in cfg.callbacks.values())
+    assert cfg.trainer.devices * cfg.data.batch_size * cfg.trainer.accumulate_grad_batches == 16
+    assert cfg.trainer.strategy._target_.endswith("DDPStrategy")
+    assert (cfg.audio_params.window_seconds, cfg.audio_params.hop_seconds) == (3.0, 0.5)
+    assert (cfg.learning_rate.rule, cfg.trainer.precision, cfg.init) == ("none", "32-true", None)
+
+
+def test_one_gpu_has_the_papers_batch_and_schedule() -> None:
+    paper, one = composed("experiment=paper"), composed("experiment=one_gpu")
+    steps = paper.data.samples_per_epoch // 16
+    assert one.trainer.devices * one.data.batch_size * one.trainer.accumulate_grad_batches == 16
+    assert one.scheduler.interval == "step"
+    assert one.scheduler.schedule.gamma == paper.scheduler.schedule.gamma
+    assert one.scheduler.schedule.step_size == paper.scheduler.schedule.step_size * steps
+    assert one.trainer.max_steps == paper.trainer.max_epochs * steps
+    assert one.trainer.check_val_every_n_epoch is None
+    interval = one.trainer.val_check_interval // one.trainer.accumulate_grad_batches
+    assert interval == 2000
+    assert one.callbacks.early_stopping.patience * interval == paper.callbacks.early_stopping.patience * steps
+    assert unvalidated_steps(one.trainer, steps) == 0
+
+
+@pytest.mark.parametrize("experiment", ["paper", "default"])
+def test_the_default_and_the_experiment_have_the_papers_recipe(experiment: str) -> None:
     """Luo & Yu 2022, sections III and IV, as design.md lists it."""
-    cfg = composed("target=vocals")
+    cfg = composed("target=vocals", *([f"experiment={experiment}"] if experiment != "default" else []))
     OmegaConf.resolve(cfg)
     assert (cfg.featurizer.n_fft, cfg.featurizer.hop_samples, cfg.featurizer.sample_rate_hz) == (2048, 512, 44100)
     assert (cfg.model.features, cfg.model.repeats, cfg.model.rnn, cfg.model.rnn_factor) == (128, 12, "lstm", 2)
@@ -72,6 +99,34 @@ def test_the_default_is_the_papers_recipe() -> None:
 @pytest.mark.parametrize(("rule", "lr"), [("none", 1e-3), ("linear", 1.25e-4), ("sqrt", 1e-3 / 8**0.5)])
 def test_learning_rate_rules(rule: str, lr: float) -> None:
     assert scaled_learning_rate(1e-3, 2, rule, reference_batch_size=16) == pytest.approx(lr)
+
+
+@pytest.mark.parametrize(
+    ("global_batch", "rule", "warned"), [(16, "none", False), (4, "none", True), (4, "sqrt", False), (32, "none", True)]
+)
+def test_another_batch_without_a_rule_is_warned_of(
+    global_batch: int, rule: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_batch(global_batch, rule, 16)
+    assert warned == (f"for a global batch of 16, this one is {global_batch}: set trainer.accumulate" in caplog.text)
+
+
+def test_the_shipped_recipe_is_for_its_own_batch() -> None:
+    cfg = composed("experiment=shipped_tuned")
+    assert cfg.learning_rate.reference_batch_size == cfg.data.batch_size == 4
+
+
+def test_matmuls_are_as_precise_as_is_asked_for() -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        for name, recurrent in (("high", True), ("highest", False)):
+            set_matmul_precision(name)
+            assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (name, recurrent)
+        with pytest.raises(ValueError, match=r"`matmul_precision` .='tf32'. must be one of highest, high, medium"):
+            set_matmul_precision("tf32")
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def test_an_unknown_rule_is_named() -> None:

@@ -35,17 +35,40 @@ def test_usdr_of_a_scaled_copy_is_the_scale_s_distance_from_one(scale, expected_
     assert usdr(song, scale * song) == pytest.approx(expected_db, abs=1e-4)
 
 
-def test_usdr_of_silence_is_0_db_and_of_perfection_finite():
+def test_usdr_of_a_silent_estimate_is_0_db_and_of_perfection_finite():
     song = noise(2, 5000)
     energy = song.double().square().sum().item()
     assert usdr(song, torch.zeros_like(song)) == 0
     assert usdr(song, song) == pytest.approx(10 * math.log10((energy + 1e-7) / 1e-7), abs=1e-9)
-    assert usdr(torch.zeros(2, 10), torch.zeros(2, 10)) == 0
+
+
+def test_a_silent_reference_has_no_score_whatever_the_estimate_is():
+    silence = torch.zeros(2, 10)
+    assert math.isnan(usdr(silence, silence))
+    assert math.isnan(usdr(silence, torch.ones(2, 10)))
+    assert finite_mean([usdr(silence, silence), usdr(torch.ones(2, 100), 0.9 * torch.ones(2, 100))]) > 19.9
+    faintest = torch.full((1, 1), 1e-45)
+    assert usdr(faintest, faintest) == 0  # one sample that is not zero makes a reference
 
 
 def test_usdr_regularises_with_1e_7():
-    reference, estimate = torch.zeros(1, 1), torch.full((1, 1), 1e-3)
+    reference, estimate = torch.full((1, 1), 1e-6), torch.full((1, 1), 1e-3 + 1e-6)
     assert usdr(reference, estimate) == pytest.approx(10 * math.log10(1e-7 / (1e-6 + 1e-7)), abs=1e-4)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_is_refused_and_not_left_out(value):
+    good, bad = torch.ones(1, 2), torch.tensor([[1.0, value]])
+    with pytest.raises(ValueError, match="`estimate` is not finite"):
+        usdr(good, bad)
+    with pytest.raises(ValueError, match="`reference` is not finite"):
+        usdr(bad, good)
+    with pytest.raises(ValueError, match="`estimate` is not finite"):
+        usdr(torch.zeros(1, 2), bad)
+
+
+def test_a_mean_does_not_depend_on_the_order():
+    assert finite_mean([1e16, 1.0, -1e16]) == finite_mean([1e16, -1e16, math.nan, 1.0]) == 1 / 3
 
 
 def test_usdr_pools_both_channels_and_the_whole_song():

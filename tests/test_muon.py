@@ -61,6 +61,39 @@ def test_gates_and_bands_are_matrices_of_their_own() -> None:
         assert (values - 1).abs().max() < 0.4
 
 
+def test_matrices_of_one_shape_step_together_as_they_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_network({**HPARAMS, "model": {"features": 8, "repeats": 3, "tac": {"factor": 1}}})
+    alone, shapes = copy.deepcopy(network), []
+    monkeypatch.setattr("demixer.training.muon.orthogonalise", lambda x: shapes.append(x.shape) or orthogonalise(x))
+    products = []
+    for model, most_entries in ((network, 2**20), (alone, 1)):
+        monkeypatch.setattr("demixer.training.muon.MOST_ENTRIES", most_entries)
+        optimizer = Muon(model.named_parameters(), lr=1e-2)
+        for step in range(3):
+            gradients(model, step)
+            optimizer.step()
+        products.append(len(shapes) // 3)
+    together, both = products
+    assert together == len({shape[1:] for shape in shapes}) == 6
+    assert both - together == len(optimizer.param_groups[0]["params"]) > 30
+    for one, other in zip(network.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_a_parameter_without_a_gradient_stays_with_all_that_is_known_of_it() -> None:
+    model = nn.LSTM(6, 5)
+    optimizer = Muon(model.named_parameters())
+    gradients(model, 0)
+    optimizer.step()
+    weights, state = copy.deepcopy(list(model.parameters())), copy.deepcopy(optimizer.state_dict()["state"])
+    optimizer.zero_grad()
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
+    for index, kept in state.items():
+        now = optimizer.state_dict()["state"][index]
+        assert all(torch.equal(torch.as_tensor(kept[key]), torch.as_tensor(now[key])) for key in kept)
+
+
 def test_first_and_last_layer_are_adamws() -> None:
     network = build_network(HPARAMS)
     optimizer = Muon(network.named_parameters())

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from demixer.checkpoints.locating import best_checkpoint
 from demixer.paths import SRC_DIR
+from demixer.separation.separator import Separator
 from demixer.sources import SOURCES
 
 Run = subprocess.CompletedProcess[str]
@@ -77,6 +78,9 @@ def test_learns_is_evaluated_and_separates(
     tags.Reload()
     assert {"train/loss", "train/gradient_norm", "val/usdr_bass", "lr-Adam"} <= set(tags.Tags()["scalars"])
     assert len(tags.Tags()["audio"]) == 9  # mixture, and truth and estimate of four targets
+    heard = {name.rpartition("/")[2]: len(tags.Audio(name)) for name in tags.Tags()["audio"]}
+    assert (heard["mixture"], heard["bass"]) == (1, 1)  # they do not change
+    assert heard["bass, estimated"] == 4  # of eight: more TensorBoard's reader does not keep
     assert len(tags.Tags()["images"]) == 1
 
     evaluated = run_script("evaluate", "-d", run_dir, "-i", comb_musdb, "--device", "cpu")
@@ -169,12 +173,36 @@ def test_without_a_dataset_one_line_says_what_to_set(run_script: Callable[..., R
 
 
 def test_bf16_and_accumulated_gradients(train: Callable[..., Run], tmp_path: Path) -> None:
-    settings = ["trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "callbacks.listen.songs=0"]
+    settings = ["trainer.accumulate_grad_batches=2", "callbacks.listen.songs=0"]
     small = ["data.samples_per_epoch=16", "data.batch_size=2", "trainer.max_epochs=1"]
-    done = train(tmp_path / "run", *settings, *small)
-    assert done.returncode == 0, done.stderr
-    assert len(scalars(tmp_path / "run", "train/gradient_norm")) == 4  # 8 batches, two in a step
-    assert "for a global batch of 4" in (tmp_path / "run" / "train.log").read_text()
+    for precision in ("bf16-mixed", "32-true"):
+        done = train(tmp_path / precision, *settings, *small, f"trainer.precision={precision}")
+        assert done.returncode == 0, done.stderr
+    rounded, exact = (scalars(tmp_path / precision, "train/loss") for precision in ("bf16-mixed", "32-true"))
+    assert len(rounded) == len(exact) == 4  # 8 batches, two in a step
+    differences = [abs(a - b) / b for a, b in zip(rounded, exact, strict=True)]
+    assert 1e-6 < max(differences) < 0.02  # products have 8 bits, and the rest has not
+    assert "for a global batch of 4" in (tmp_path / "32-true" / "train.log").read_text()
+
+
+def test_gradients_of_parts_are_those_of_the_whole_batch(train: Callable[..., Run], tmp_path: Path) -> None:
+    small = ["data.samples_per_epoch=16", "trainer.max_epochs=1", "callbacks.listen.songs=0"]
+    assert train(tmp_path / "whole", *small, "data.batch_size=4").returncode == 0
+    assert train(tmp_path / "parts", *small, "data.batch_size=2", "trainer.accumulate_grad_batches=2").returncode == 0
+    for tag in ("train/loss", "train/gradient_norm"):
+        assert scalars(tmp_path / "parts", tag) == pytest.approx(scalars(tmp_path / "whole", tag), rel=1e-3)
+
+
+@pytest.mark.slow  # torch's compiler
+def test_a_compiled_network_learns_as_the_plain_one(train: Callable[..., Run], tmp_path: Path) -> None:
+    small = ["data.samples_per_epoch=8", "data.batch_size=2", "trainer.max_epochs=1", "callbacks.listen.songs=0"]
+    for compiled in ("true", "false"):
+        done = train(tmp_path / compiled, *small, f"model.compile={compiled}")
+        assert done.returncode == 0, done.stderr
+    compiled, plain = (scalars(tmp_path / name, "train/loss") for name in ("true", "false"))
+    assert compiled == pytest.approx(plain, rel=1e-3)
+    assert compiled != plain  # other kernels round otherwise
+    assert Separator.from_pretrained(tmp_path / "true", "cpu").targets == ("vocals", "drums", "bass", "other")
 
 
 def test_nothing_to_go_on_with_is_one_line(train: Callable[..., Run], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ WEIGHTS_NAME = "weights.safetensors"
 RUN_WEIGHTS_DIR = "weights"
 LAST_NAME = "last.ckpt"
 SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
+_STEP = re.compile(r"step[=_-]?(\d+)")
 _USDR = re.compile(r"usdr=?(-?\d+(?:\.\d+)?)")  # older runs have usdr=4.722, which Hydra's grammar does not take
 
 
@@ -98,8 +99,16 @@ def _is_model(place: Path, folder: Path) -> bool:
     return folder.is_dir() and (place != SHIPPED_MODELS_DIR or (folder / HPARAMS_NAME).is_file())
 
 
+def _step(file: Path) -> int:
+    match = _STEP.search(file.stem)
+    return int(match[1]) if match else 0
+
+
 def best_checkpoint(run_dir: Path) -> Path:
     """The checkpoint of a run with the highest validation uSDR in its name, or else the last one.
+
+    Of several with one score it is the earliest: older versions named what a run held when it ended between two
+    validations after the validation before, of which a file was there already.
 
     Raises:
         UserError: the run has none.
@@ -107,7 +116,7 @@ def best_checkpoint(run_dir: Path) -> Path:
     files = sorted((run_dir / RUN_WEIGHTS_DIR).glob("*.ckpt"))
     scored = [(float(match[1]), file) for file in files if (match := _USDR.search(file.stem))]
     if scored:
-        return max(scored)[1]
+        return max(scored, key=lambda pair: (pair[0], -_step(pair[1])))[1]
     if not files:
         raise UserError(f"`{run_dir}` holds no weights: neither {WEIGHTS_NAME} nor {RUN_WEIGHTS_DIR}/*.ckpt")
     return next((file for file in files if file.name == LAST_NAME), files[-1])

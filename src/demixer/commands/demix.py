@@ -25,7 +25,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("-t", "--target", nargs="+", help="which stems to write; default: all that the model has")
     add("-c", "--ckpt-path", default=DEFAULT_MODEL, help="a model's name or folder, or a file; default: %(default)s")
     parser.add_device("-d", "--device")
-    add("--precision", default="auto", help="auto (bf16 where it is native; default), fp32 or bf16")
+    add("--precision", default="auto", help="auto (bf16 or fp16, where it is native; default), fp32, bf16 or fp16")
     add("--two-stems", metavar="TARGET", help="write TARGET and no_TARGET, everything else")
     add("--format", default="wav32f", help="wav32f (default: neither clips nor rounds), wav16, wav24, flac, mp3, ogg")
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from dataclasses import dataclass, field
 
 import soundfile
@@ -38,7 +39,12 @@ class Gallery:
     worst: dict[str, Excerpt] = field(default_factory=dict)
 
     def offer(self, song: str, target: str, usdr_db: float, sample_rate_hz: int, waveforms: dict[str, Tensor]) -> None:
-        """Consider a song; of its ``waveforms`` (as in :class:`Excerpt`, but whole) only a copy of a part is kept."""
+        """Consider a song; of its ``waveforms`` (as in :class:`Excerpt`, but whole) only a copy of a part is kept.
+
+        A song without a score (its target is silent) is neither good nor bad.
+        """
+        if math.isnan(usdr_db):
+            return
         better = target not in self.best or usdr_db > self.best[target].usdr_db
         worse = target not in self.worst or usdr_db < self.worst[target].usdr_db
         if not (better or worse):

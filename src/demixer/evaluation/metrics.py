@@ -14,18 +14,38 @@ WINDOW_SECONDS = HOP_SECONDS = 1.0  # of cSDR
 def usdr(reference: Tensor, estimate: Tensor) -> float:
     """SDR of a whole song over both channels, as the Music Demixing Challenge 2021 defines it.
 
-    10·log10((Σ s² + ε) / (Σ (s − ŝ)² + ε)) with ε = 1e-7: silence scores 0 dB, a perfect estimate is finite.
+    10·log10((Σ s² + ε) / (Σ (s − ŝ)² + ε)) with ε = 1e-7: a silent estimate scores 0 dB, a perfect one is finite.
+
+    A silent reference has no score: the ratio would be that of ε to the estimate's noise floor, −80 dB or 0 dB for
+    what nobody hears, and would outweigh all other songs in a mean. It is NaN, which :func:`finite_mean` leaves out, as
+    BSSEval v4 (museval) leaves out windows in which a reference is silent; so cSDR and uSDR count the same.
 
     Args:
         reference: the true source (C, L).
         estimate: the estimated one (C, L).
 
+    Returns:
+        dB; NaN where every sample of the reference is zero, whatever the estimate is.
+
+    Raises:
+        ValueError: the shapes differ, or one of both is not finite: that is no score to be left out.
+
     >>> round(usdr(torch.ones(2, 100), 0.9 * torch.ones(2, 100)), 3)
     20.0
     """
     _check_shapes(reference, estimate)
-    error_energy = _energy(reference.double() - estimate.double())
-    return 10 * math.log10((_energy(reference) + EPSILON) / (error_energy + EPSILON))
+    energy, error_energy = _energy(reference), _energy(reference.double() - estimate.double())
+    if not math.isfinite(energy + error_energy):
+        name = "estimate" if math.isfinite(energy) else "reference"
+        raise ValueError(f"`{name}` is not finite: it has no uSDR")
+    if energy == 0:
+        return math.nan
+    return 10 * math.log10((energy + EPSILON) / (error_energy + EPSILON))
+
+
+def not_finite(target: str, song: str) -> str:
+    """What is said of an estimate that is not finite, in training and in evaluation."""
+    return f"the model's `{target}` of song `{song}` is not finite: its weights are broken"
 
 
 def si_sdr(reference: Tensor, estimate: Tensor) -> float:
@@ -96,9 +116,9 @@ def finite_median(values: Iterable[float]) -> float:
 
 
 def finite_mean(values: Iterable[float]) -> float:
-    """The mean of what is not NaN; NaN when nothing is left."""
+    """The mean of what is not NaN, to the last digit in any order of the values; NaN when nothing is left."""
     kept = without_nan(values)
-    return sum(kept) / len(kept) if kept else math.nan
+    return math.fsum(kept) / len(kept) if kept else math.nan
 
 
 def without_nan(values: Iterable[float]) -> list[float]:

@@ -19,7 +19,7 @@ from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.further import Further
 from demixer.evaluation.gallery import Gallery
-from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, csdr, finite_median, usdr
+from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, csdr, finite_median, not_finite, usdr
 from demixer.evaluation.scored_songs import MusdbTrack, ScoredSong, scored_song
 from demixer.evaluation.scores import Score
 from demixer.progress import progress_bar
@@ -179,7 +179,7 @@ def _separate(separator: Separates, mixture: Tensor, song: ScoredSong, targets: 
     stems = separator(mixture, song.sample_rate_hz)
     for target in targets:
         if not stems[target].isfinite().all():
-            raise UserError(f"the model's `{target}` of song `{song.name}` is not finite: its weights are broken")
+            raise UserError(not_finite(target, song.name))
     return torch.stack([stems[target] for target in targets])
 
 

@@ -29,19 +29,20 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The number format of matrix products and recurrent layers: fp32, bf16, or auto: bf16 where it is native.
+    """The number format of matrix products and recurrent layers: fp32, bf16, fp16, or auto: the fast one of the device.
 
+    That is bf16 where it is native, fp16 on GPUs that have only that (CUDA's Volta and Turing, Apple's), else fp32.
     Everything else (transforms, the bands' first projection, normalisation, residual connections, masks, waveforms)
     stays in fp32.
 
     Raises:
         UserError: there is no such precision.
     """
-    known = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    known = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if name == "auto":
-        name = "bf16" if _computes_bf16(device) else "fp32"
+        name = "bf16" if _computes_bf16(device) else "fp16" if _computes_fp16_only(device) else "fp32"
     if name not in known:
-        raise UserError(f"`precision` (={name!r}) must be auto, fp32 or bf16")
+        raise UserError(f"`precision` (={name!r}) must be auto, fp32, bf16 or fp16")
     return known[name]
 
 
@@ -52,3 +53,10 @@ def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return False
+
+
+def _computes_fp16_only(device: torch.device) -> bool:
+    """Whether the device multiplies fp16 faster than fp32, and no bf16."""
+    if device.type == "cuda":
+        return (7, 0) <= torch.cuda.get_device_capability(device) < (8, 0)  # Volta was the first with units for it
+    return device.type == "mps"

@@ -37,7 +37,8 @@ class Separator:
         sample_rate_hz: sample rate of the network.
         audio_params: windows, hop, batch and fade.
         device: where the network computes; None: where the signal is.
-        precision: torch.bfloat16 or torch.float32 for the network's products; None: what is set around the call.
+        precision: of the network's products: torch.float32, torch.bfloat16 or torch.float16; None: what is set around
+            the call.
 
     >>> identity = Separator(lambda mixture: mixture.unsqueeze(1), ["all"], 44100)
     >>> song = torch.randn(2, 100_000)
@@ -70,7 +71,8 @@ class Separator:
         Args:
             path: the name of a shipped or downloaded model, a model's or a run's folder, or a checkpoint file in it.
             device: cpu, cuda, cuda:N, mps, or auto for the best that is present.
-            precision: fp32, bf16 (about twice as fast), or auto: bf16 where the device has it natively.
+            precision: fp32, bf16 or fp16 (about twice as fast), or auto: bf16 where the device has it natively, fp16
+                on GPUs that have only that.
 
         Raises:
             UserError: there is no such model, device or precision, or the weights do not fit the settings.
@@ -193,5 +195,6 @@ class Separator:
         windows = windows if self.device is None else windows.to(self.device)
         if self.precision is None:
             return self.network(windows).float().cpu()
-        with torch.autocast(windows.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        low = self.precision != torch.float32
+        with torch.autocast(windows.device.type, self.precision if low else None, enabled=low):
             return self.network(windows).float().cpu()

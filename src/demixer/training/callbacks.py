@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from demixer.figures.sound import spectrograms
 
 Batch = dict[str, Any]
+ESTIMATED = ", estimated"
 
 
 class SeedEachBatch(Callback):
@@ -32,7 +33,7 @@ class SeedEachBatch(Callback):
 
 
 class TrainingMonitor(Callback):
-    """Logs the gradient's norm before clipping, and how many crops a second are trained on."""
+    """Logs how many crops a second are trained on."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -40,10 +41,6 @@ class TrainingMonitor(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = None  # the time of the validation is not the training's
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        pl_module.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, *_: Any
@@ -53,12 +50,15 @@ class TrainingMonitor(Callback):
         if self._since is None:
             self._since, self._crops = now, 0
         elif trainer.global_step % trainer.log_every_n_steps == 0:
-            pl_module.log("train/crops_per_second", self._crops / (now - self._since))
+            per_second = torch.tensor(self._crops / (now - self._since), dtype=torch.float64)  # not on the device
+            pl_module.log("train/crops_per_second", per_second)
             self._since, self._crops = now, 0
 
 
 class Listen(Callback):
     """Writes mixture, truth and estimate of a few validation songs to TensorBoard, to be heard and seen.
+
+    What stays the same, mixture and truth, is written to be heard at the first validation only.
 
     Args:
         songs: the first so many validation songs.
@@ -67,6 +67,7 @@ class Listen(Callback):
 
     def __init__(self, songs: int = 2, seconds: float = 10.0) -> None:
         self.songs, self.seconds = songs, seconds
+        self._heard: set[str] = set()  # what has been written and does not change
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int, *_: Any
@@ -80,11 +81,13 @@ class Listen(Callback):
         part = slice(middle, middle + length)
         sounds = {"mixture": batch["mixture"][0]}
         for name, truth in zip(network.targets, batch["targets"][0], strict=True):
-            sounds |= {name: truth, f"{name}, estimated": outputs[name]}
+            sounds |= {name: truth, f"{name}{ESTIMATED}": outputs[name]}
         sounds = {name: sound[..., part].float().cpu() for name, sound in sounds.items()}
         for logger in loggers:
             board, step = logger.experiment, trainer.global_step
             for name, sound in sounds.items():
-                mono = sound.mean(0).clamp(-1, 1)
-                board.add_audio(f"{batch['song']}/{name}", mono, step, network.sample_rate_hz)
+                if batch["song"] not in self._heard or name.endswith(ESTIMATED):
+                    mono = sound.mean(0).clamp(-1, 1)
+                    board.add_audio(f"{batch['song']}/{name}", mono, step, network.sample_rate_hz)
             board.add_figure(batch["song"], spectrograms(sounds, network.sample_rate_hz), step)
+        self._heard.add(batch["song"])

@@ -1,7 +1,8 @@
 """The Lightning module: it *has* a network and a loss, and knows the optimiser and the validation."""
 
+import math
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor
 
 from demixer.errors import UserError
-from demixer.evaluation.metrics import usdr
+from demixer.evaluation.metrics import finite_mean, not_finite, usdr
 from demixer.model.separation_network import SeparationNetwork
+from demixer.training.average import MovingAverage
+from demixer.training.steps import Part, SkippedSteps, refuse_broken_weights, spread_faults, suspects_of
 
 Optimizer = torch.optim.Optimizer
 Scheduler = torch.optim.lr_scheduler.LRScheduler
@@ -26,6 +29,10 @@ class SeparationModule(pl.LightningModule):
         scheduler: optimiser → learning-rate schedule.
         scheduler_interval: "step" or "epoch", when the schedule moves on.
         separate: (C, L) → {target: (C, L)}, the Separator over the same network, for validation on whole songs.
+        max_skipped_steps: so many steps in a row whose gradient is not finite end the run.
+
+    Attributes:
+        step_taken: whether the last optimiser step changed the weights.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class SeparationModule(pl.LightningModule):
         scheduler: Callable[[Optimizer], Scheduler],
         scheduler_interval: str,
         separate: Callable[[Tensor], Mapping[str, Tensor]],
+        max_skipped_steps: int = 10,
     ) -> None:
         super().__init__()
         self.network = network
@@ -43,58 +51,118 @@ class SeparationModule(pl.LightningModule):
         self._scheduler_interval = scheduler_interval
         self._separate = separate
         self._scores: dict[str, list[float]] = {}  # uSDR of this process's songs, by target
+        self.step_taken = True
+        self._skipped = SkippedSteps(max_skipped_steps)
+        self._parts: list[Part] = []  # of the step that is being computed
+        self._faults: list[str] = []  # what is wrong with this process's songs
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         losses = self._loss(self.network, batch["mixture"], batch["targets"])
-        loss = sum(losses.values())
-        if not torch.isfinite(loss):
-            raise UserError(f"the loss is {loss.item()} in step {self.global_step}, on the songs {batch['songs']}")
-        self.log("train/loss", loss, prog_bar=True, sync_dist=True)
-        self.log_dict({f"train/{name}": value for name, value in losses.items()}, sync_dist=True)
-        return loss
+        self._parts.append(Part.of(batch, losses))
+        return spread_faults(sum(losses.values()))
 
-    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Tensor]:
-        mixture, targets = batch["mixture"][0], batch["targets"][0]
-        estimates = self._separate(mixture)
-        # a song without a target says nothing about it: its score would be a measure of the noise floor
-        self._scores[batch["song"]] = [
-            usdr(truth.cpu(), estimates[name]) if truth.any() else float("nan")
-            for name, truth in zip(self.network.targets, targets, strict=True)
-        ]
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradient, or leave the step out where it is not finite; log both.
+
+        The gradient's norm is computed once, and fetching it is the only time that a step waits for the device. The
+        processes share one gradient, so they decide alike without asking each other. An optimiser leaves parameters
+        without a gradient alone, with all that it remembers of them. The schedule and the count of steps go on.
+        """
+        parameters = [p for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        parts, self._parts = self._parts, []
+        every = self.trainer.log_every_n_steps
+        logged = bool(every) and (self.trainer.global_step + 1) % every == 0
+        terms = self._mean_losses(parts) if logged else {}
+        number, *values = torch.stack([norm, *terms.values()]).tolist()
+        self.step_taken = math.isfinite(number)
+        if self.step_taken:
+            self._skipped.taken()
+            if gradient_clip_algorithm == "value":
+                self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            elif gradient_clip_val and number > gradient_clip_val:
+                torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        else:
+            self._leave_out(parts, parameters)
+        if logged or not self.step_taken:
+            named = {"gradient_norm": number, **dict(zip(terms, values, strict=True))} if self.step_taken else {}
+            self._log_numbers({**named, "skipped_steps": self._skipped.total})
+
+    def _leave_out(self, parts: Sequence[Part], parameters: Sequence[Tensor]) -> None:
+        songs, broken_loss = suspects_of(parts, self.trainer.world_size)
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and not broken_loss and scaler.get_scale() > 1:
+            return  # fp16's range: the scaler leaves the step out by itself, and tries a smaller scale
+        for parameter in parameters:
+            parameter.grad = None
+        self._skipped.skip(self.trainer.global_step, songs)
+
+    def _mean_losses(self, parts: Sequence[Part]) -> dict[str, Tensor]:
+        """The loss and its terms, over the batches of a step and over all processes."""
+        names = list(parts[0].losses)
+        terms = torch.stack([torch.stack([part.losses[name] for name in names]) for part in parts]).mean(0)
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(terms)
+            terms /= self.trainer.world_size
+        return {"loss": terms.sum(), **dict(zip(names, terms.unbind(), strict=True))}
+
+    def _log_numbers(self, values: Mapping[str, float]) -> None:
+        """Log under ``train/`` what is known here already: on the device the progress bar would wait for it again."""
+        tensors = {f"train/{name}": torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+        for name, value in tensors.items():
+            self.log(name, value, prog_bar=name == "train/loss")
+
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> Mapping[str, Tensor] | None:
+        """Score a song as evaluate.py does; an estimate that is not finite is told at the end, on all processes."""
+        song, truths = batch["song"], batch["targets"][0]
+        estimates = self._separate(batch["mixture"][0])
+        broken = [name for name in self.network.targets if not estimates[name].isfinite().all()]
+        if broken:
+            self._faults.append(not_finite(broken[0], song))
+            return None
+        pairs = zip(self.network.targets, truths, strict=True)
+        self._scores[song] = [usdr(truth.cpu(), estimates[name]) for name, truth in pairs]
         return estimates
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over the songs of all processes, each counted once."""
-        everyone = [self._scores]
+        """Log the mean over the songs of all processes, each counted once.
+
+        Raises:
+            UserError: an estimate of a song was not finite.
+        """
+        everyone = [(self._scores, self._faults)]
         if self.trainer.world_size > 1:
             everyone = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(everyone, self._scores)
-        scores = torch.tensor(list(ChainMap(*everyone).values())).nanmean(0)
-        self._scores = {}
-        named = {f"val/usdr_{name}": score for name, score in zip(self.network.targets, scores, strict=True)}
-        self.log_dict(named, sync_dist=True)  # equal everywhere already; Lightning wants it said
-        self.log("val/usdr", scores.nanmean(), prog_bar=True, sync_dist=True)
+            torch.distributed.all_gather_object(everyone, (self._scores, self._faults))
+        self._scores, self._faults = {}, []
+        if faults := [fault for _, some in everyone for fault in some]:
+            raise UserError(faults[0])
+        by_song = ChainMap(*(scores for scores, _ in everyone)).values()
+        means = [finite_mean(scores) for scores in zip(*by_song, strict=True)]
+        names = [f"val/usdr_{name}" for name in self.network.targets]
+        self._log_exactly(dict(zip(names, means, strict=True)))
+        self._log_exactly({"val/usdr": finite_mean(means)}, prog_bar=True)
+
+    def _log_exactly(self, values: Mapping[str, float], **options: Any) -> None:
+        """Log numbers that all processes agree on in double precision: those that evaluate.py finds."""
+        device = self.device if self.device.type == "cuda" else "cpu"  # where the processes talk; not all know doubles
+        exact = {name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in values.items()}
+        self.log_dict(exact, reduce_fx="max", sync_dist=True, **options)  # the mean of equal numbers may be rounded
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Without an average, training goes on with its own weights, not with the average that was saved of them."""
+        if not any(isinstance(callback, MovingAverage) for callback in self.trainer.callbacks):
+            checkpoint["state_dict"] = checkpoint.get("current_model_state", checkpoint["state_dict"])
+        self._skipped.total = checkpoint.get("skipped_steps", 0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning calls it after the average has put itself in."""
+        refuse_broken_weights(checkpoint, self.trainer.global_step)
+        checkpoint["skipped_steps"] = self._skipped.total
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self._optimizer(self.network.named_parameters())
         schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-
-def scaled_learning_rate(lr: float, global_batch: int, rule: str, reference_batch_size: int) -> float:
-    """The learning rate for another global batch than the one that it was found for.
-
-    Args:
-        lr: at the reference.
-        global_batch: crops in one optimiser step, over all processes.
-        rule: "none", "linear" (Goyal et al. 2017, arXiv 1706.02677) or "sqrt" (Malladi et al. 2022, for Adam).
-        reference_batch_size: the global batch that ``lr`` is for.
-
-    >>> scaled_learning_rate(1e-3, 4, "sqrt", 16)
-    0.0005
-    """
-    ratio = global_batch / reference_batch_size
-    factors = {"none": 1.0, "linear": ratio, "sqrt": ratio**0.5}
-    if rule not in factors:
-        raise UserError(f"`learning_rate.rule` (={rule!r}) must be one of {sorted(factors)}")
-    return lr * factors[rule]

@@ -1,6 +1,6 @@
 """The Muon optimiser for the hidden layers' matrices, with AdamW for all other parameters."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from demixer.separation.devices import choose_precision
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the polynomial's coefficients, as published: steep at 0, near 1 from 0.3 on
 ADAMW_RMS = 0.2  # what a step of AdamW usually measures, over its learning rate
+MOST_ENTRIES = 2**20  # of the matrices that are made orthogonal at once, more is slower on processors
 
 
 class Muon(Optimizer):
@@ -56,30 +57,59 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             update = self._muon if group["orthogonal"] else self._adamw
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    update(parameter, **{key: value for key, value in group.items() if key in self.defaults})
+            if parameters:
+                update(parameters, **{key: value for key, value in group.items() if key in self.defaults})
         return loss
 
-    def _muon(self, matrix: Tensor, lr: float, momentum: float, weight_decay: float, **_: object) -> None:
-        state = self.state[matrix]
-        if not state:
-            state["momentum"] = torch.zeros_like(matrix)
-        state["momentum"].lerp_(matrix.grad, 1 - momentum)
-        direction = matrix.grad.lerp(state["momentum"], momentum)
-        step = orthogonalise(direction.unflatten(0, (self._gates.get(matrix, 1), -1)))
-        step *= ADAMW_RMS * max(step.shape[-2:]) ** 0.5  # an orthogonal matrix's entries measure 1 / √(longer side)
-        matrix.mul_(1 - lr * weight_decay).sub_(step.view_as(matrix), alpha=lr)
+    def _muon(self, matrices: list[Tensor], lr: float, momentum: float, weight_decay: float, **_: object) -> None:
+        for matrix in matrices:
+            if not self.state[matrix]:
+                self.state[matrix]["momentum"] = torch.zeros_like(matrix)
+        gradients = [matrix.grad for matrix in matrices]
+        momenta = [self.state[matrix]["momentum"] for matrix in matrices]
+        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+        directions = torch._foreach_lerp(gradients, momenta, momentum)
+        steps = self._orthogonal(matrices, directions)
+        torch._foreach_mul_(matrices, 1 - lr * weight_decay)
+        torch._foreach_add_(matrices, steps, alpha=-lr)
 
-    def _adamw(self, parameter: Tensor, lr: float, betas: tuple[float, float], eps: float, **_: object) -> None:
-        state = self.state[parameter]
-        if not state:
-            state.update(step=0, mean=torch.zeros_like(parameter), power=torch.zeros_like(parameter))
-        state["step"] += 1
-        mean = state["mean"].lerp_(parameter.grad, 1 - betas[0]) / (1 - betas[0] ** state["step"])
-        power = state["power"].lerp_(parameter.grad.square(), 1 - betas[1]) / (1 - betas[1] ** state["step"])
-        parameter.sub_(mean / (power.sqrt() + eps), alpha=lr)
+    def _orthogonal(self, matrices: list[Tensor], directions: list[Tensor]) -> list[Tensor]:
+        """The directions with orthogonal matrices, those of one shape in one product after another."""
+        single = [
+            direction.unflatten(0, (self._gates.get(matrix, 1), -1)).flatten(0, -3)
+            for matrix, direction in zip(matrices, directions, strict=True)
+        ]
+        places: dict[torch.Size, list[int]] = {}
+        for place, each in enumerate(single):
+            places.setdefault(each.shape[1:], []).append(place)
+        for shape, group in places.items():
+            scale = ADAMW_RMS * max(shape) ** 0.5  # an orthogonal matrix's entries measure 1 / √(longer side)
+            for some in _bounded(group, [single[place] for place in group]):
+                steps = scale * orthogonalise(torch.cat([single[place] for place in some]))
+                parts = steps.split([len(single[place]) for place in some])
+                for place, part in zip(some, parts, strict=True):
+                    single[place] = part
+        return [part.view_as(matrix) for part, matrix in zip(single, matrices, strict=True)]
+
+    def _adamw(self, parameters: list[Tensor], lr: float, betas: tuple[float, float], eps: float, **_: object) -> None:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                empty = {"mean": torch.zeros_like(parameter), "power": torch.zeros_like(parameter)}
+                self.state[parameter].update(step=0, **empty)
+            self.state[parameter]["step"] += 1
+        states = [self.state[parameter] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters]
+        means, powers = [state["mean"] for state in states], [state["power"] for state in states]
+        torch._foreach_lerp_(means, gradients, 1 - betas[0])
+        torch._foreach_lerp_(powers, torch._foreach_mul(gradients, gradients), 1 - betas[1])
+        roots = torch._foreach_div(powers, [1 - betas[1] ** state["step"] for state in states])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, eps)
+        steps = torch._foreach_div(means, [1 - betas[0] ** state["step"] for state in states])
+        torch._foreach_div_(steps, roots)
+        torch._foreach_add_(parameters, steps, alpha=-lr)
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -97,6 +127,18 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.mT if tall else x).to(matrices.dtype)
+
+
+def _bounded(places: list[int], matrices: list[Tensor]) -> Iterator[list[int]]:
+    """The places in batches of at most ``MOST_ENTRIES``, beyond which a processor's cache holds no product."""
+    batch, entries = [], 0
+    for place, matrix in zip(places, matrices, strict=True):
+        if batch and entries + matrix.numel() > MOST_ENTRIES:
+            yield batch
+            batch, entries = [], 0
+        batch.append(place)
+        entries += matrix.numel()
+    yield batch
 
 
 def _is_hidden_matrix(name: str, parameter: Tensor) -> bool:

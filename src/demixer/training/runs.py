@@ -1,6 +1,7 @@
 """What a training run is described by."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -11,13 +12,15 @@ from demixer import __version__
 from demixer.commit import git_commit
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
-SETTABLE = ("compile", "dropout", "checkpointing")  # of `model`, where there are weights: none depends on them
+RUN_ONLY = ("compile", "checkpointing")  # settings of conf/model that change how it is computed, not what
+SETTABLE = (*RUN_ONLY, "dropout")  # of `model`, where there are weights: none depends on them
 
 
 def model_hparams(cfg: DictConfig) -> dict[str, Any]:
     """What is saved with the weights: all that rebuilding the network takes, as plain data."""
     parts = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("featurizer", "model", "audio_params")}
-    parts["model"].pop("compile", None)
+    for setting in RUN_ONLY:
+        parts["model"].pop(setting, None)
     target = OmegaConf.to_container(cfg.target, resolve=True)
     bands = {name: target[name] for name in ("bands_hz", "bands_bins") if name in target}
     return {"targets": list(target["targets"]), **bands, **parts}
@@ -50,10 +53,26 @@ def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int, l
     )
 
 
-def unvalidated_steps(max_steps: int, samples_per_epoch: int, global_batch: int) -> int:
+def unvalidated_steps(trainer: Mapping[str, Any], steps_per_epoch: int) -> int:
     """How many steps a run makes after its last validation: they count for nothing, since the best validated is used.
 
-    >>> unvalidated_steps(2600, 1000, 4), unvalidated_steps(2500, 1000, 4), unvalidated_steps(-1, 1000, 4)
-    (100, 0, 0)
+    Args:
+        trainer: the settings ``max_steps``, ``val_check_interval``, ``check_val_every_n_epoch`` and
+            ``accumulate_grad_batches`` of conf/trainer.
+        steps_per_epoch: optimiser steps.
+
+    >>> by_epoch = {"val_check_interval": 1.0, "check_val_every_n_epoch": 1, "accumulate_grad_batches": 1}
+    >>> [unvalidated_steps({"max_steps": steps, **by_epoch}, 250) for steps in (2600, 2500, -1)]
+    [100, 0, 0]
+    >>> by_batch = {"val_check_interval": 400, "check_val_every_n_epoch": None, "accumulate_grad_batches": 4}
+    >>> [unvalidated_steps({"max_steps": steps, **by_batch}, 250) for steps in (2600, 2550)]
+    [0, 50]
     """
-    return max_steps % max(1, samples_per_epoch // global_batch) if max_steps > 0 else 0
+    steps, interval = trainer["max_steps"], trainer.get("val_check_interval", 1.0)  # older runs have none
+    if steps <= 0:
+        return 0
+    if trainer.get("check_val_every_n_epoch", 1) is not None:
+        steps %= max(1, steps_per_epoch)
+    if isinstance(interval, float):
+        return steps % max(1, int(interval * steps_per_epoch))
+    return steps % max(1, interval // trainer["accumulate_grad_batches"])

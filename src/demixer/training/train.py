@@ -14,8 +14,9 @@ from demixer.separation.audio_params import AudioParams
 from demixer.separation.separator import Separator
 from demixer.training.config import build, build_all
 from demixer.training.initial_weights import adopt_settings, load_initial
-from demixer.training.module import SeparationModule, scaled_learning_rate
+from demixer.training.module import SeparationModule
 from demixer.training.quiet import quiet_libraries
+from demixer.training.recipe import scaled_learning_rate, set_matmul_precision, warn_of_batch
 from demixer.training.resuming import describe_resume
 from demixer.training.runs import describe_run, model_hparams, unvalidated_steps
 from demixer.training.starting import Start, starting
@@ -55,13 +56,23 @@ def _fit(start: Start) -> dict[str, Any]:
     cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
     scheduler = build(cfg.scheduler)
     module = SeparationModule(
-        network, build(cfg.loss), build(cfg.optimizer), scheduler.schedule, scheduler.interval, separator
+        network,
+        build(cfg.loss),
+        build(cfg.optimizer),
+        scheduler.schedule,
+        scheduler.interval,
+        separator,
+        cfg.get("max_skipped_steps", 10),  # runs of older versions have none
     )
+    warn_of_batch(global_batch, **cfg.learning_rate)
+    if trainer.strategy.root_device.type == "cuda":
+        set_matmul_precision(cfg.get("matmul_precision", "high"))
     log.info("%s", describe_run(cfg, network, global_batch, resume and resume.lr))
     if resume:
         log.info("%s", describe_resume(resume, cfg.data.batch_size, trainer.world_size))
-    if left := unvalidated_steps(cfg.trainer.max_steps, cfg.data.samples_per_epoch, global_batch):
+    if left := unvalidated_steps(cfg.trainer, cfg.data.samples_per_epoch // global_batch):
         log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", cfg.trainer.max_steps, left)
+    network.bandsplitrnn.checkpointing = cfg.model.get("checkpointing", False)
     if cfg.model.compile:
         network.bandsplitrnn.compile()
     try:
