@@ -238,6 +238,14 @@ def test_any_loss_can_be_truncated() -> None:
     assert instantiate(other.loss).quantile == 0.95
 
 
+@pytest.mark.parametrize("loss", ["snr", "l1_snr", "multi_resolution", "truncated"])
+def test_a_run_with_each(loss: str, tmp_path: Path, comb_musdb: Path) -> None:
+    options = [f"loss={loss}", f"data.roots=[{comb_musdb}]", "augmentations=mastered", "trainer.precision=bf16-mixed"]
+    metrics = tiny_run(tmp_path, *options, "trainer.max_steps=4", "data.samples_per_epoch=8")
+    assert metrics["val/usdr"].isfinite()
+    assert metrics["train/loss"].isfinite()
+
+
 def test_a_truncated_run_goes_on_with_what_it_remembers(tmp_path: Path, comb_musdb: Path) -> None:
     options = [
         "loss=truncated",
