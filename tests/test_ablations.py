@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from torch.utils.tensorboard import SummaryWriter
 
 from demixer.figures.learning import learning_curves, read_curves
@@ -56,3 +57,56 @@ def test_curves_are_added_and_replaced(ablations: ModuleType, tmp_path: Path, mo
     means, targets = learning_curves(read_curves(table)).axes
     assert [list(line.get_ydata()) for line in means.lines] == [[2.5], [1.749, 1.999], [1.749, 1.999] * 2]
     assert [list(line.get_xdata()) for line in targets.lines] == [[250, 500, 750, 1000]] * 4
+
+
+def test_seeds_are_repeated_once_and_their_spread_is_told(
+    ablations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    trained: list[tuple[str, list[str]]] = []
+
+    def train(run_dir: Path, overrides: list[str]) -> None:
+        """In place of a run: the first of seed 2 is stopped after four steps."""
+        trained.append((run_dir.name, overrides[-1:]))
+        last_step = 3 if len(trained) == 3 else 7
+        with SummaryWriter(str(run_dir / "tb_logs")) as board:
+            for tag in ("val/usdr", *(f"val/usdr_{source}" for source in SOURCES)):
+                board.add_scalar(tag, 1.0 + int(run_dir.name[-1]), last_step)
+
+    monkeypatch.setattr(ablations, "train", train)
+    monkeypatch.setenv("COLUMNS", "200")
+    words = ["ablations", "--steps", "8", "--only", "8", "--seeds", "0", "1", "2", "--runs", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    every = [(f"8_8_seed{seed}", [f"seed={seed}"]) for seed in range(3)]
+    for expected in (every, [*every, every[2]], [*every, every[2]]):  # all; what is not complete; nothing
+        ablations.main()
+        assert trained == expected
+    shown = capsys.readouterr().out
+    assert "after 8 steps, 3 seeds" in shown
+    assert shown.count("2.00 ± 1.00") == 3 * 5  # the four sources and the mean, three times
+
+
+def test_one_seed_has_no_spread_and_is_the_recipes_own(
+    ablations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = []
+
+    def scores_after(run_dir: Path, steps: int, overrides: list[str]) -> list[float]:
+        asked.append((run_dir.name, steps, overrides))
+        return [1.5] * 5
+
+    monkeypatch.setattr(ablations, "scores_after", scores_after)
+    monkeypatch.setattr("sys.argv", ["ablations", "--only", "7", "--runs", str(tmp_path)])
+    ablations.main()
+    assert asked == [("7_250", 250, [*ablations.FIRST_HALF, "optimizer.lr=2e-3"])]
+    shown = capsys.readouterr().out
+    assert shown.count("1.50") == 5
+    assert "±" not in shown
+
+
+def test_each_further_augmentation_is_alone(ablations: ModuleType) -> None:
+    further = {"stem.reverb", "stem.compressor", "mix.band_limit", "mixture.codec"}
+    for kept in further:
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            stages = compose("config", ["run_dir=.", *ablations.mastered(kept)]).augmentations
+        assert {name for name in further if OmegaConf.select(stages, name)} == {kept}
+        assert (len(stages.stem), len(stages.mix)) == (4 + kept.startswith("stem."), 4 + kept.startswith("mix."))

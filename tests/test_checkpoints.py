@@ -8,10 +8,11 @@ from test_train import scalars
 from tiny_runs import tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
-from demixer.data.tracks import SOURCES, find_tracks, split_tracks
+from demixer.datasets.tracks import find_tracks, split_tracks
 from demixer.evaluation.results import Evaluation, summarise
 from demixer.evaluation.scoring import measure
 from demixer.separation.separator import Separator
+from demixer.sources import SOURCES
 
 FOUR_STEPS = ["data.samples_per_epoch=8", "data.batch_size=2", "optimizer.lr=1e-2", "callbacks.ema.decay=0.5"]
 

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 import demixer.training.config  # noqa: F401  (registers the resolvers that conf/ uses)
-from demixer.data.augmentations import Augmentations, ChannelSwap, Dropout, Gain, Polarity
+from demixer.data.augmentations import Augmentations, ChannelSwap, Codec, Dropout, Gain, Polarity
 from demixer.data.datamodule import MusicDataModule
 from demixer.data.index import Index, Segment, index_path, read_index, write_index
 from demixer.data.prepare import prepare
@@ -78,6 +78,22 @@ class TestTrainingBatch:
     def test_mixture_is_the_sum_of_the_augmented_sources(self, module):
         for batch in batches(module(targets=SOURCES)):
             assert batch["mixture"].equal(batch["targets"].sum(1))
+
+    def test_a_codec_changes_the_mixture_alone(self, module):
+        options = {"targets": SOURCES, "crop_seconds": 1.0, "samples_per_epoch": 2}
+        (clean,) = batches(module(**options, augmentations=Augmentations()))
+        (coded,) = batches(module(**options, augmentations=Augmentations(mixture={"codec": Codec(probability=1)})))
+        assert coded["targets"].equal(clean["targets"])
+        errors = (coded["mixture"] - clean["mixture"]).square().mean((1, 2)) / clean["mixture"].square().mean((1, 2))
+        assert errors.min() > 1e-7
+        assert errors.max() < 0.1
+
+    def test_validation_mixtures_are_never_changed(self, module):
+        changing = module(augmentations=Augmentations(mixture=[Codec(probability=1)]))
+        changing.setup("fit")
+        song = next(iter(changing.val_dataloader()))
+        mixture = song["mixture"].clone()
+        assert changing.on_after_batch_transfer(song, 0)["mixture"].equal(mixture)
 
     def test_targets_stand_in_the_models_order(self, module):
         every, some = batches(module(targets=SOURCES))[0], batches(module(targets=["other", "drums"]))[0]

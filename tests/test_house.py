@@ -18,7 +18,7 @@ ALLOWED = {
     "data": {"datasets", "audio"},
     "model": {"checkpoints"},
     "separation": {"model", "audio", "checkpoints"},
-    "evaluation": {"separation", "datasets", "audio", "figures", "checkpoints"},
+    "evaluation": {"separation", "data", "datasets", "audio", "figures", "checkpoints"},
     "training": {"evaluation", "separation", "model", "figures", "checkpoints"},
     "songs": {"separation", "audio"},
     "page": {"songs", "separation", "audio", "figures", "checkpoints"},

@@ -19,7 +19,7 @@ from demixer.audio import open_audio
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import best_checkpoint
 from demixer.checkpoints.weights import write_weights
-from demixer.data.augmentations import Augmentations, Dropout, Gain
+from demixer.data.augmentations import Augmentations, Codec, Dropout, Gain
 from demixer.data.randomness import generator_for
 from demixer.data.semi_supervised import SemiSupervisedDataModule, swap
 from demixer.data.unlabelled import PlainSongs, find_plain_songs
@@ -240,6 +240,13 @@ class TestMixing:
         assert len({round(gain.item(), 4) for gain in gains}) == 4  # the labelled targets' and their partners'
         (silent,) = self.batch(comb_musdb, plain_songs, augmentations=Augmentations(mix=[Dropout(1.0)]))
         assert not silent["mixture"].any()
+
+    def test_a_codec_changes_the_labelled_mixtures_alone(self, comb_musdb, plain_songs):
+        codec = Augmentations(mixture=[Codec(probability=1)])
+        (plain,), (coded,) = (self.batch(comb_musdb, plain_songs, augmentations=one) for one in (None, codec))
+        assert coded["targets"].equal(plain["targets"])
+        assert coded["mixture"][2:].equal(plain["mixture"][2:])
+        assert all(not coded["mixture"][place].equal(plain["mixture"][place]) for place in (0, 1))
 
     def test_examples_do_not_depend_on_how_batches_are_cut(self, comb_musdb, plain_songs):
         gains = Augmentations(mix=[Gain(), Dropout(0.3)])

@@ -13,13 +13,14 @@ from test_pl_model import HPARAMS
 from test_train import TINY, scalars
 from tiny_runs import tiny_run
 
-from demixer.data.tracks import SOURCES, find_tracks
+from demixer.datasets.tracks import find_tracks
 from demixer.errors import UserError
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.results import Evaluation, summarise
 from demixer.evaluation.scoring import measure
 from demixer.model.building import build_network
 from demixer.separation.separator import Separator
+from demixer.sources import SOURCES
 from demixer.training.module import SeparationModule
 
 SHORT = ["data.samples_per_epoch=8", "data.batch_size=2", "trainer.max_epochs=1"]

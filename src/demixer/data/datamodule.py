@@ -172,11 +172,20 @@ class MusicDataModule(LightningDataModule):
         return DataLoader(self.valid_set, 1, sampler=sampler, collate_fn=collate_song)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Mix on the device: augment the sources, sum them, pick the targets."""
+        """Mix on the device: augment the sources, sum them, pick the targets; then change the mixtures alone."""
+        training = "mixture" not in batch
+        batch = self.mix(batch)
+        if training:
+            generators = [generator_for(self.seed, index, "mixture") for index in batch["index"]]
+            batch["mixture"] = self.augmentations.change_mixtures(batch["mixture"], generators, self.sample_rate_hz)
+        return batch
+
+    def mix(self, batch: Batch) -> Batch:
+        """Sources → mixture and targets; a mixture that is given stays."""
         sources = batch.pop("sources")
         if "mixture" not in batch:
             generators = [generator_for(self.seed, index, "mix") for index in batch["index"]]
-            sources = self.augmentations.mix_batch(sources, generators)
+            sources = self.augmentations.mix_batch(sources, generators, self.sample_rate_hz)
             batch["mixture"] = sources.sum(1)
         return {**batch, "targets": sources[:, [self.sources.index(target) for target in self.targets]]}
 

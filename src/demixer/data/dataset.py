@@ -86,7 +86,7 @@ class RemixDataset(Dataset[dict[str, Any]]):
 
     def _place(self, segment: Segment, plan: Plan, generator: Generator) -> Crop:
         """A crop inside the segment; a longer one starts with it, or earlier if the song would end too soon."""
-        length = input_samples(plan, self.crop_samples)
+        length = input_samples(plan, self.crop_samples, self.stems.sample_rate_hz)
         start = integer(segment.start, max(segment.start, segment.end - length), generator)
         return Crop(segment, max(0, min(start, self.stems.frames(segment.track) - length)), length, plan)
 

@@ -47,9 +47,7 @@ def prepare(
         UserError: there are no songs, bad files, or a target of ``targets`` is in none of the songs.
     """
     detector = load_detector(sad_cfg)
-    layouts = layout_of_each(layout, input_dirs)
-    roots = dict(zip(wav_folders(input_dirs, subset, output_dir, wav_dir), layouts, strict=True))
-    tracks = find_tracks(list(roots), tuple(dict.fromkeys((*SOURCES, *(targets or ())))), subset, list(roots.values()))
+    tracks = decoded_tracks(input_dirs, output_dir, targets or (), subset, wav_dir, layout)
     if targets is None:
         targets = [source for source in SOURCES if any(source in track.paths for track in tracks)]
         if missing := [source for source in SOURCES if source not in targets]:
@@ -57,6 +55,20 @@ def prepare(
     parts = ("test",) if subset == "test" else (split,) if split else PARTS
     rows = index_targets(tracks, targets, parts, detector, output_dir)
     Console().print(summary_table(rows, f"indices in {output_dir}"))
+
+
+def decoded_tracks(
+    input_dirs: Sequence[Path],
+    output_dir: Path,
+    targets: Sequence[str],
+    subset: str,
+    wav_dir: Path | None = None,
+    layout: str | Sequence[str] = FOLDERS,
+) -> list[Track]:
+    """The songs of some folders with the four sources and ``targets``; ``.stem.mp4`` files are decoded first."""
+    layouts = layout_of_each(layout, input_dirs)
+    roots = dict(zip(wav_folders(input_dirs, subset, output_dir, wav_dir), layouts, strict=True))
+    return find_tracks(list(roots), tuple(dict.fromkeys((*SOURCES, *targets))), subset, list(roots.values()))
 
 
 def wav_folders(roots: Sequence[Path], subset: str, output_dir: Path, wav_dir: Path | None = None) -> list[Path]:

@@ -26,7 +26,8 @@ class SemiSupervisedDataModule(MusicDataModule):
     unlabelled partner (the teacher's estimates, and the residual that they leave of the mixture). The partner's parts
     get their own gain and drop-out, as stems do; then each part changes places with the partner's with
     ``swap_probability``, so that a true voice is also heard over the band of an unlabelled song and the reverse. Both
-    partners are trained on. Stem augmentations are for stems: what the teacher hears is the song as it is.
+    partners are trained on. Stem augmentations are for stems, and those of mixtures for the labelled ones: what the
+    teacher hears is the song as it is, which mostly comes from a lossy file already.
 
     Args:
         unlabelled: Folders of songs without stems, see :func:`demixer.data.unlabelled.find_plain_songs`.
@@ -63,13 +64,14 @@ class SemiSupervisedDataModule(MusicDataModule):
             songs = PlainSongs(find_plain_songs(self.unlabelled), self.sample_rate_hz, self.crop_samples)
             self.train_set = PartneredDataset(self.train_set, songs, self.seed)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Label the unlabelled mixtures, and mix them with the labelled examples."""
+    def mix(self, batch: Batch) -> Batch:
+        """Label the unlabelled mixtures, and mix them with the labelled examples, which come first."""
         mixtures, songs = batch.pop("unlabelled", None), batch.pop("unlabelled_song", [])
-        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        batch = super().mix(batch)
         if mixtures is None:
             return batch
-        pseudo = self.augmentations.mix_batch(_parts(*self.label(mixtures)), self._generators(batch, "mix/unlabelled"))
+        generators = self._generators(batch, "mix/unlabelled")
+        pseudo = self.augmentations.mix_batch(_parts(*self.label(mixtures)), generators, self.sample_rate_hz)
         true = _parts(batch["targets"], batch["mixture"] - batch["targets"].sum(1))
         draws = [happens(self.swap_probability, true.shape[1], g) for g in self._generators(batch, "swap")]
         parts = torch.cat(swap(true, pseudo, torch.stack(draws).to(true.device)))

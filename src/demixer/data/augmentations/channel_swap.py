@@ -27,6 +27,6 @@ class ChannelSwap:
         """Which sources (S,) are swapped."""
         return happens(self.probability, sources, generator)
 
-    def apply(self, audio: Tensor, drawn: Tensor) -> Tensor:
+    def apply(self, audio: Tensor, drawn: Tensor, sample_rate_hz: int) -> Tensor:
         """See :func:`channel_swap`."""
         return channel_swap(audio, drawn)

@@ -26,6 +26,6 @@ class Dropout:
         """Which sources (S,) are silenced."""
         return happens(self.probability, sources, generator)
 
-    def apply(self, audio: Tensor, drawn: Tensor) -> Tensor:
+    def apply(self, audio: Tensor, drawn: Tensor, sample_rate_hz: int) -> Tensor:
         """See :func:`dropout`."""
         return dropout(audio, drawn)

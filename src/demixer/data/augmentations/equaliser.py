@@ -49,7 +49,7 @@ class Equaliser:
         """Gains in dB, one for each centre."""
         return self.max_gain_db * (2 * torch.rand(len(self.centres_hz), generator=generator) - 1)
 
-    def input_samples(self, output_samples: int, drawn: Tensor) -> int:
+    def input_samples(self, output_samples: int, drawn: Tensor, sample_rate_hz: int) -> int:
         """The length stays."""
         return output_samples
 

@@ -30,6 +30,6 @@ class Gain:
         """Gains in dB (S,)."""
         return self.min_gain_db + (self.max_gain_db - self.min_gain_db) * torch.rand(sources, generator=generator)
 
-    def apply(self, audio: Tensor, drawn: Tensor) -> Tensor:
+    def apply(self, audio: Tensor, drawn: Tensor, sample_rate_hz: int) -> Tensor:
         """See :func:`gain`."""
         return gain(audio, drawn)

@@ -36,7 +36,7 @@ class Pitch:
         """The frequency ratio, as a fraction."""
         return nearby_fraction(2 ** (uniform(self.min_semitones, self.max_semitones, generator) / 12))
 
-    def input_samples(self, output_samples: int, drawn: Fraction) -> int:
+    def input_samples(self, output_samples: int, drawn: Fraction, sample_rate_hz: int) -> int:
         """The length stays."""
         return output_samples
 

@@ -26,6 +26,6 @@ class Polarity:
         """Which sources (S,) are inverted."""
         return happens(self.probability, sources, generator)
 
-    def apply(self, audio: Tensor, drawn: Tensor) -> Tensor:
+    def apply(self, audio: Tensor, drawn: Tensor, sample_rate_hz: int) -> Tensor:
         """See :func:`polarity`."""
         return polarity(audio, drawn)

@@ -39,7 +39,7 @@ class Speed:
         """The speed, as a fraction."""
         return nearby_fraction(uniform(self.min_ratio, self.max_ratio, generator))
 
-    def input_samples(self, output_samples: int, drawn: Fraction) -> int:
+    def input_samples(self, output_samples: int, drawn: Fraction, sample_rate_hz: int) -> int:
         """As many samples more as the music runs faster."""
         return ceil(output_samples * drawn)
 

@@ -55,7 +55,7 @@ class Tempo:
         """The rate."""
         return uniform(self.min_rate, self.max_rate, generator)
 
-    def input_samples(self, output_samples: int, drawn: float) -> int:
+    def input_samples(self, output_samples: int, drawn: float, sample_rate_hz: int) -> int:
         """As many samples more as the music runs faster."""
         return ceil(output_samples * drawn)
 
