@@ -3,7 +3,8 @@
 For the small and the paper-size network: optimiser steps a second, the crops a second that they eat, the operations a
 second as a share of the matrix product's in the same process, and the peak memory; and for the loader alone the crops
 a second that it offers, from disk and from memory. On a GPU also batch sizes, precisions and compile. The songs are
-rendered here: ``example/tiny_musdb.py``.
+rendered here: ``example/tiny_musdb.py``. ``--memory`` compares activations that are kept with those that are computed
+again (``model.checkpointing``) instead of measuring the loader.
 """
 
 import argparse
@@ -47,10 +48,13 @@ def composed(*overrides: str) -> DictConfig:
         return compose("config", ["run_dir=.", "data.sad=false", *overrides])
 
 
-def step_row(name: str, precision: str, batch: int, compiled: bool, device: torch.device, overrides: list[str]) -> Any:
+def step_row(
+    name: str, precision: str, batch: int, again: bool, compiled: bool, device: torch.device, overrides: list[str]
+) -> Any:
     """A row of the table of networks, and the crops a second that the network eats; in a process of its own."""
     cfg = composed(f"model={name}", *overrides)
     network = build_network(model_hparams(cfg)).to(device)
+    network.bandsplitrnn.checkpointing = again
     if compiled:
         network.bandsplitrnn.compile()
     loss, optimizer = build(cfg.loss), build(cfg.optimizer)(network.named_parameters())
@@ -72,8 +76,9 @@ def step_row(name: str, precision: str, batch: int, compiled: bool, device: torc
     seconds, matmul_flops = beside_matmul(step, dtype, device, repeats=2)
     share = flops / seconds / matmul_flops
     crops = batch / seconds
-    row = [name, precision, str(batch), "yes" if compiled else "no", f"{1 / seconds:.3f}", f"{crops:.2f}"]
-    return [*row, f"{flops / seconds / 1e9:.0f}", f"{share:.2f}", f"{peak_mb(device):.0f}"], crops
+    row = [name, precision, str(batch), *("yes" if setting else "no" for setting in (again, compiled))]
+    rates = [f"{1 / seconds:.3f}", f"{crops:.2f}", f"{flops / seconds / 1e9:.0f}", f"{share:.2f}"]
+    return [*row, *rates, f"{peak_mb(device):.0f}"], crops
 
 
 def loader_crops_per_second(root: Path, where: str, workers: int, augmentations: str, overrides: list[str]) -> float:
@@ -108,21 +113,25 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of conf/, for the networks and the loader")
     parser.add_argument("-n", "--networks", nargs="+", default=["bandsplitrnn_small", "bandsplitrnn"])
     parser.add_argument("-p", "--precision", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--memory", action="store_true", help="with and without model.checkpointing; no loader")
     args = parser.parse_args()
     device, console = choose_device("auto"), Console(width=120)
     gpu = device.type == "cuda"
-    table = Table(
-        *("network", "precision", "batch", "compile", "steps/s", "crops/s", "GFLOP/s", "share of matmul", "peak MB"),
-        title=f"training steps on {device}, {torch.get_num_threads()} threads",
-    )
+    settings, rates = ("network", "precision", "batch", "again", "compile"), ("steps/s", "crops/s", "GFLOP/s")
+    title = f"training steps on {device}, {torch.get_num_threads()} threads; again: model.checkpointing"
+    table = Table(*settings, *rates, "share of matmul", "peak MB", title=title)
     appetite = []
-    choices = product(args.networks, args.precision, (2, 8, 32) if gpu else (1,), (False, True) if gpu else (False,))
+    batches, compiled = ((2, 8, 32), (False, True)) if gpu else ((1,), (False,))
+    again = (False, True) if args.memory else (False,)
+    choices = product(args.networks, args.precision, batches, again, compiled)
     for choice in choices:  # each in a process of its own, whose memory is its alone
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             row, crops = process.submit(step_row, *choice, device, args.overrides).result()
         appetite.append(crops)
         table.add_row(*row)
     console.print(table)
+    if args.memory:
+        return
     hungriest = max(appetite)
     table = Table(
         "songs in", "workers", "augmentations", "crops/s", "of the hungriest network's appetite", title="loader"

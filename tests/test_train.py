@@ -195,14 +195,15 @@ def test_gradients_of_parts_are_those_of_the_whole_batch(train: Callable[..., Ru
 
 @pytest.mark.slow  # torch's compiler
 def test_a_compiled_network_learns_as_the_plain_one(train: Callable[..., Run], tmp_path: Path) -> None:
-    small = ["data.samples_per_epoch=8", "data.batch_size=2", "trainer.max_epochs=1", "callbacks.listen.songs=0"]
+    small = ["data.samples_per_epoch=4", "data.batch_size=2", "trainer.max_epochs=1", "callbacks.listen.songs=0"]
+    small += ["target=bass", "model.features=8"]
     for compiled in ("true", "false"):
         done = train(tmp_path / compiled, *small, f"model.compile={compiled}")
         assert done.returncode == 0, done.stderr
     compiled, plain = (scalars(tmp_path / name, "train/loss") for name in ("true", "false"))
     assert compiled == pytest.approx(plain, rel=1e-3)
     assert compiled != plain  # other kernels round otherwise
-    assert Separator.from_pretrained(tmp_path / "true", "cpu").targets == ("vocals", "drums", "bass", "other")
+    assert Separator.from_pretrained(tmp_path / "true", "cpu").targets == ("bass",)
 
 
 def test_nothing_to_go_on_with_is_one_line(train: Callable[..., Run], tmp_path: Path) -> None:
