@@ -163,6 +163,8 @@ def test_trainings(command: str, world: Path, comb_musdb: Path) -> None:
     if "=RUN_DIR" in command:  # which here estimates all targets
         given = [word for word in given if not word.startswith("target=")] + ["target=all"]
     small = ["trainer.max_epochs=1", "data.samples_per_epoch=2", "data.batch_size=2", "+trainer.limit_val_batches=1"]
+    if "experiment=one_gpu" in given:  # which validates every 8,000 batches
+        small += ["trainer.val_check_interval=1", "trainer.accumulate_grad_batches=1"]
     if not any(word.startswith("data.roots") for word in given):
         small.append(f"data.roots=[{comb_musdb}]")
     network = [] if begins_with_a_network(given) else ["model.features=8", "model.repeats=1"]
