@@ -9,6 +9,7 @@ from demixer.errors import UserError
 from demixer.model.building import build_network
 from demixer.model.separation_network import SeparationNetwork
 from demixer.paths import CONF_DIR
+from demixer.training.runs import RUN_ONLY
 
 
 def network(*overrides: str) -> SeparationNetwork:
@@ -16,7 +17,8 @@ def network(*overrides: str) -> SeparationNetwork:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         cfg = compose("config", overrides=list(overrides))
     parts = {name: OmegaConf.to_container(cfg[name]) for name in ("model", "featurizer")}
-    parts["model"].pop("compile", None)
+    for setting in RUN_ONLY:
+        parts["model"].pop(setting)
     return build_network({"targets": cfg.target.targets, "bands_hz": cfg.target.bands_hz, **parts})
 
 
