@@ -112,5 +112,7 @@ def test_a_model_is_converted_and_a_missing_one_downloaded_to_where_one_may_writ
     told = call("demix-download", "--help").stdout
     assert str(place / "home" / ".cache" / "demixer" / "models") in "".join(told.split())  # argparse breaks lines
     done = call("demix-evaluate", "-d", "musdb18-7s", "-i", ".")
+    assert (done.returncode, done.stderr.endswith(": Permission denied: choose another (-o)\n")) == (2, True)
+    done = call("demix-evaluate", "-d", "musdb18-7s", "-i", ".", "-o", "results")
     assert done.returncode == 2
     assert done.stderr.startswith("error: no songs in `.`")
