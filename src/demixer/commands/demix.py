@@ -27,9 +27,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_device("-d", "--device")
     add("--precision", default="auto", help="auto (bf16 or fp16, where it is native; default), fp32, bf16 or fp16")
     add("--two-stems", metavar="TARGET", help="write TARGET and no_TARGET, everything else")
+    add("--residual", metavar="TARGET", help="give it what all others leave: the stems add up to the mixture exactly")
     add("--format", default="wav32f", help="wav32f (default: neither clips nor rounds), wav16, wav24, flac, mp3, ogg")
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")
     add("--clip", default="rescale", help="stems beyond the format's range: rescale (default), clamp or error")
+    add("--no-dither", action="store_true", help="round to 16 bits without noise")
     add("--shifts", type=int, help="average over this many shifted copies: better, and as many times slower")
     add("--overwrite", action="store_true", help="separate again what is there already")
     add("--dry-run", action="store_true", help="list the files that would be written, and stop")
@@ -55,7 +57,16 @@ def main(arguments: list[str] | None = None) -> int:
     from demixer.songs.options import Options
 
     keep_freed_memory()
-    options = Options(args.target, args.two_stems, args.format, args.keep_rate, args.clip, args.overwrite)
+    options = Options(
+        targets=args.target,
+        two_stems=args.two_stems,
+        format=args.format,
+        keep_rate=args.keep_rate,
+        clip=args.clip,
+        overwrite=args.overwrite,
+        residual=args.residual,
+        dither=not args.no_dither,
+    )
     process = Process.from_environment()
     with process.leaving_together():
         separator = Separator.from_pretrained(args.ckpt_path, process.device(args.device), args.precision)
