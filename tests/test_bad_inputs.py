@@ -149,7 +149,11 @@ CASES = [
         song(1e37 * noise(SAMPLES)),
         "its stems overflow: its samples are far beyond ±1, make it quieter",
     ),
-    Case("surround.wav", song(noise(SAMPLES, 6)), "it has 6 channels: mix it down to stereo or mono first"),
+    Case(
+        "surround.wav",
+        song(noise(SAMPLES, 6)),
+        "it has 6 channels: mix it down to stereo first, or let `--downmix` do so",
+    ),
     Case("slow.wav", header_with_rate(3), "its sample rate of 3 Hz is none of sound (1 kHz to 1 MHz): export it again"),
     Case(
         "fast.wav",

@@ -89,7 +89,7 @@ class Separator(WaveformSeparator):
         Raises:
             UserError: there is no such target.
         """
-        places = self._places(targets)
+        places = self.places_of(targets)
         only = getattr(self.network, "only", None)  # a plain function computes all
         network = only(targets) if only else lambda windows: self.network(windows)[:, places]
         names = [self.targets[place] for place in places]

@@ -84,7 +84,7 @@ class WaveformSeparator(ABC):
         own_rate = resample_blocks(blocks, sample_rate_hz, self.sample_rate_hz)
         yield from resample_blocks(self.stream(own_rate), self.sample_rate_hz, sample_rate_hz)
 
-    def _places(self, targets: Collection[str]) -> list[int]:
+    def places_of(self, targets: Collection[str]) -> list[int]:
         """Where some of the targets stand, in this separator's order."""
         if not targets or set(targets) - set(self.targets):
             raise UserError(f"`targets` (={list(targets)}) must be some of {', '.join(self.targets)}")

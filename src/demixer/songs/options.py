@@ -1,5 +1,6 @@
 """What a user may choose about the stems, checked before anything is read."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ class Options:
         overwrite: separate a song whose stems are there already.
         residual: a target that is written as what all others leave of the mixture.
         dither: whether 16-bit formats are rounded with noise (:class:`demixer.songs.dithering.Dither`).
+        start_seconds: where the part begins that is separated and written.
+        end_seconds: where it ends; None, or after the song's end: there.
+        downmix: mix songs of more than two channels down to stereo, rather than refuse them.
 
     Raises:
         UserError: a choice is unknown or two contradict each other.
@@ -36,6 +40,9 @@ class Options:
     overwrite: bool = False
     residual: str | None = None
     dither: bool = True
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
+    downmix: bool = False
 
     def __post_init__(self) -> None:
         if self.targets and self.two_stems:
@@ -43,6 +50,10 @@ class Options:
         if self.residual and (self.targets or self.two_stems):
             other = "--two-stems" if self.two_stems else "--target"
             raise UserError(f"`--residual` makes all stems of the model add up to the mixture: leave `{other}` out")
+        if not 0 <= self.start_seconds < math.inf:
+            raise UserError(f"`--start` (={self.start_seconds:g}) must be a time from 0 s on")
+        if self.end_seconds is not None and not self.start_seconds < self.end_seconds < math.inf:
+            raise UserError(f"`--end` (={self.end_seconds:g}) must be after `--start` (={self.start_seconds:g}), in s")
         if self.format not in FORMATS:
             raise UserError(f"`format` (={self.format!r}) must be one of {', '.join(FORMATS)}")
         if self.clip not in CLIPS:
@@ -51,6 +62,13 @@ class Options:
     @property
     def audio_format(self) -> AudioFormat:
         return FORMATS[self.format]
+
+    def excerpt(self) -> str | None:
+        """What the user should know about stems of a part of a song."""
+        if not self.start_seconds and self.end_seconds is None:
+            return None
+        end = "its end" if self.end_seconds is None else f"{self.end_seconds:g} s"
+        return f"separated from {self.start_seconds:g} s to {end} alone: all of it needs another `-o`, or `--overwrite`"
 
     @property
     def residual_name(self) -> str | None:

@@ -51,13 +51,13 @@ def separate_song(
         OSError: a file cannot be written.
     """
     target_dir = next(iter(song.outputs.values())).parent
-    with open_mixture(song.path, block_samples) as mixture, hidden_folder(target_dir) as folder:
+    with open_mixture(song.path, options, block_samples) as mixture, hidden_folder(target_dir) as folder:
         rate_hz = mixture.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
         options.audio_format.check_rate(rate_hz, mixture.channels)
         advance = begin(mixture.seconds)
 
         def again() -> Iterator[Tensor]:
-            with open_mixture(song.path, block_samples) as mixture:
+            with open_mixture(song.path, options, block_samples) as mixture:
                 for block in _separated(mixture, separator, options):
                     yield block
                     advance(0.0)  # it was counted when it was first separated
@@ -73,7 +73,7 @@ def separate_song(
         for path, output in zip(hidden, song.outputs.values(), strict=True):
             os.replace(path, output)
     damage = f"it is damaged ({mixture.damage}): separated as far as it goes" if mixture.damage else None
-    return [remark for remark in (damage, leveller.remark()) if remark]
+    return [remark for remark in (damage, options.excerpt(), leveller.remark()) if remark]
 
 
 @contextmanager
