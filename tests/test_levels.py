@@ -63,7 +63,7 @@ def test_a_song_that_clips_is_as_quiet_as_its_loudest_sample_asks(tmp_path, caps
     assert separate(path, out, shares, format=name, dither=False) == 0
     capsys.readouterr()
     estimates = share_separator(shares)(song)
-    gain = RESCALE_MARGIN / kind.overshoot(kind.quantise(estimates["vocals"]))
+    gain = (1 - RESCALE_MARGIN) / kind.overshoot(kind.quantise(estimates["vocals"]))
     for target in shares:
         with kind.open(tmp_path / f"once{kind.suffix}", 44_100, 2) as write:
             write(estimates[target] * gain)
@@ -205,6 +205,34 @@ def test_with_a_residual_floats_add_up_to_the_last_bit(tmp_path):
     assert separate(path, tmp_path / "out", residual="other") == 0
     stems = [read(tmp_path / "out" / f"song_{target}.wav") for target in SHARES]
     assert np.abs(sum(stems) - read(path)).max() <= 2**-25
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@pytest.mark.parametrize("stems", [2, 8])
+def test_a_rescaled_residual_of_many_stems_adds_up_exactly(tmp_path, name, stems):
+    """All others are rounded against it at once: the loudest sample of the residual must bear that."""
+    bits, song = FORMATS[name].bits, noise(60_000, peak=0.9)
+    shares = {f"{number}": -1.7 / (stems - 1) for number in range(1, stems)} | {"other": 1.0}
+    song[:, ::3] = 0.9 - 1e-4 * noise(20_000, peak=0.9).abs()  # many samples are nearly the loudest
+    path = write_song(tmp_path / "song.wav", song)
+    assert separate(path, tmp_path / "out", shares, format=name, residual="other") == 0
+    files = [whole_numbers(tmp_path / "out" / f"song_{target}{FORMATS[name].suffix}", bits) for target in shares]
+    whole, mixture = sum(files), song.double().numpy() * 2 ** (bits - 1)
+    gain = (whole * mixture).sum() / (mixture**2).sum()
+    assert np.abs(whole - gain * mixture).max() < 0.52 + 2 ** (bits - 25)  # rounded once, not clipped
+    assert np.abs(files[-1]).max() > 0.999 * 2 ** (bits - 1)
+
+
+@pytest.mark.parametrize("others", [1, 3, 20])
+def test_a_rescaled_residual_bears_that_all_others_are_rounded_the_same_way(tmp_path, others):
+    """Samples are whole steps, so that the first take rounds nothing; in the second all others may lose half a step."""
+    for steps in range(1000, 1200):
+        block = torch.tensor([*[-float(steps)] * others, 32767.0]).view(-1, 1, 1) / 32768
+        leveller = Leveller(Options(format="wav16", two_stems="vocals", dither=False), tmp_path / "spool")
+        for take in leveller.takes([block], lambda block=block: [block]):
+            stems = list(take)
+        assert FORMATS["wav16"].overshoot(torch.cat(stems)) <= 1
+        assert sum(stems[0].flatten().tolist()) * 32768 == round(32767 * leveller.gain)
 
 
 def test_the_residual_itself_is_not_computed():

@@ -16,7 +16,8 @@ from demixer.songs.options import Options
 
 SPOOL_SAMPLES = 1 << 16  # read back at once
 REMEDY = "try `--clip rescale`, `--clip clamp` or `--format wav32f`"
-RESCALE_MARGIN = 1 - 1e-4  # the residual of two rounded signals may exceed the unrounded one by a step
+RESCALE_MARGIN = 1e-4
+STEPS_OF_A_STEM = 1.5  # how far a rounded sample is from what it was: half a step, and a whole one of dither
 
 Estimates = Iterable[Tensor]
 
@@ -99,8 +100,10 @@ class Leveller:
         if not self.options.residual_name:
             return rounded(block * self.gain)
         stems, mixture = rounded(block[:-1] * self.gain), self.format.quantise(block[-1:] * self.gain)
-        others = self.format.clamp(stems).sum(0, keepdim=True, dtype=torch.float64)  # float32 would round their sum
-        return torch.cat([stems, (mixture - others).float()])
+        # What clamping cuts from a stem is the residual's; what is to be rescaled is measured as if nothing was cut.
+        others = self.format.clamp(stems) if self.options.clip == "clamp" else stems
+        rest = mixture - others.sum(0, keepdim=True, dtype=torch.float64)  # float32 would round their sum
+        return torch.cat([stems, rest.float()])
 
     def _spool(self, blocks: Estimates) -> None:
         """Put the rest of the song aside, and set the gain by the loudest sample of all."""
@@ -109,7 +112,13 @@ class Leveller:
                 self._shape = block.shape[:-1]
                 self.overshoot = max(self.overshoot, self.format.overshoot(self._stems(block)))
                 file.write(block.movedim(-1, 0).contiguous().numpy().data)
-        self.gain = RESCALE_MARGIN / self.overshoot
+        self.gain = (1 - self._margin(others=len(block) - 1)) / self.overshoot
+
+    def _margin(self, others: int) -> float:
+        """A residual holds what all others were rounded by, and may exceed the unrounded one by that."""
+        if not self.options.residual_name or not self.format.bits:
+            return RESCALE_MARGIN
+        return max(RESCALE_MARGIN, (STEPS_OF_A_STEM * others + 1) * 2.0 ** (1 - self.format.bits))
 
     def _spooled(self) -> Iterator[Tensor]:
         with self.spool.open("rb") as file:
