@@ -6,15 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from demixer import AudioParams, Separator
+from demixer import AudioParams, AugmentedSeparator, AveragedSeparator, ChainedSeparator, Separator
 from demixer.commands import demix
 from demixer.errors import UserError
-from demixer.separation.augmented import AugmentedSeparator
-from demixer.separation.averaging import AveragedSeparator
-from demixer.separation.chain import ChainedSeparator
 from demixer.separation.combining import Combination
 from demixer.separation.cutting import Cutting
-from demixer.separation.separator import Separator as SeparatorOfItsRoom
 from tests.song_files import music, noise, read, share_separator, snr_db, write_song, write_tiny_model
 
 
@@ -100,13 +96,13 @@ def test_a_network_of_one_window_takes_no_other_but_any_overlap():
 )
 def test_the_command_changes_windows(tmp_path, monkeypatch, model, arguments, windows):
     write_song(tmp_path / "song.wav", music(44_000))
-    seen, compute = set(), SeparatorOfItsRoom._compute
+    seen, compute = set(), Separator._compute
 
     def watched(separator, batch):
         seen.add(tuple(batch.shape))
         return compute(separator, batch)
 
-    monkeypatch.setattr(SeparatorOfItsRoom, "_compute", watched)
+    monkeypatch.setattr(Separator, "_compute", watched)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr("demixer.separation.separator.spread_over_cores", lambda network, batch: network(batch))
     common = ["-o", str(tmp_path / "out"), "-c", str(model), "-d", "cpu", "-t", "vocals"]
