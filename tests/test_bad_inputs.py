@@ -149,7 +149,11 @@ CASES = [
         song(1e37 * noise(SAMPLES)),
         "its stems overflow: its samples are far beyond ±1, make it quieter",
     ),
-    Case("surround.wav", song(noise(SAMPLES, 6)), "it has 6 channels: mix it down to stereo or mono first"),
+    Case(
+        "surround.wav",
+        song(noise(SAMPLES, 6)),
+        "it has 6 channels: mix it down to stereo first, or let `--downmix` do so",
+    ),
     Case("slow.wav", header_with_rate(3), "its sample rate of 3 Hz is none of sound (1 kHz to 1 MHz): export it again"),
     Case(
         "fast.wav",
@@ -357,8 +361,7 @@ def small_disk():
     [
         (["--format", "wav32f"], "its stems cannot be written (System error): is the disk full?"),
         (["--format", "flac", "--clip", "clamp"], "its stems cannot be written (System error): is the disk full?"),
-        # while the song waits for its loudest sample
-        (["--format", "wav16"], "its stems cannot be written: File too large"),
+        (["--format", "wav16"], "its stems cannot be written (System error): is the disk full?"),
     ],
     ids=lambda value: "a full disk " + " ".join(value) if isinstance(value, list) else "",
 )
@@ -428,6 +431,14 @@ MODELS = {
     "truncated": (lambda folder: cut_weights(folder, 0.7), "cannot read the weights"),
     "text for weights": (lambda folder: (folder / WEIGHTS_NAME).write_text("la" * 99), "cannot read the weights"),
     "missing keys": (other_weights(lambda weights: weights.popitem()), "do not fit the network"),
+    "a weight that is no number": (
+        other_weights(lambda weights: next(iter(weights.values())).fill_(float("nan"))),
+        "are damaged: 1 of ",
+    ),
+    "weights beyond what 16 bits hold": (
+        other_weights(lambda weights: next(iter(weights.values())).fill_(1e6)),
+        "hold infinite values or NaN",
+    ),
     "further keys": (other_weights(lambda weights: weights.update(x=torch.zeros(1))), "do not fit the network"),
     "another architecture": (
         replace_hparams(model={"features": 8, "repeats": 1}),

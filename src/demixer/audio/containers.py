@@ -57,6 +57,8 @@ class ContainerReader:
             raise
         self.decoded = chain([first], self.decoded)
         self.sample_rate_hz, self.channels = first.sample_rate, first.layout.nb_channels
+        self.channel_names = tuple(channel.name for channel in first.layout.channels)  # in FFmpeg's order of them
+        self.skipped = 0  # samples
         self.to_float = AudioResampler(format="fltp", layout=first.layout, rate=first.sample_rate)
 
     @property
@@ -66,13 +68,14 @@ class ContainerReader:
         return round(self.container.duration / av.time_base * self.sample_rate_hz) if self.container.duration else None
 
     def seek(self, seconds: float) -> None:
+        self.skipped = round(seconds * self.sample_rate_hz)
         before = max(0.0, seconds - SEEK_PREROLL_SECONDS)
         self.container.seek(int(before / self.stream.time_base), stream=self.stream)
         self.decoded = dropwhile(lambda frame: frame.time is not None and frame.time < seconds, self._decode())
 
     def blocks(self, frames: int) -> Iterator[Tensor]:
         held: list[Tensor] = []
-        received = 0
+        received = self.skipped
         for samples in self._samples():
             held.append(samples)
             received += samples.shape[-1]

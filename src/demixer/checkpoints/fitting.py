@@ -34,6 +34,20 @@ def check_fit(network: torch.nn.Module, weights: Mapping[str, Tensor], file: Pat
     check_keys(weights.keys(), own.keys(), file, shapes)
 
 
+def check_finite(weights: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse weights that hold infinity or what is no number: whatever they separate becomes so, too.
+
+    Raises:
+        UserError: it names the file and the first such weights.
+    """
+    wrong = [key for key, value in weights.items() if not value.isfinite().all()]
+    if wrong:
+        raise UserError(
+            f"the weights `{file}` are damaged: {len(wrong)} of {len(weights)} tensors hold infinite values or NaN, "
+            f"first {wrong[0]}: take another checkpoint of it"
+        )
+
+
 def check_keys(keys: Collection[str], expected: Collection[str], file: Path, shapes: Sequence[str] = ()) -> None:
     """Refuse weights whose keys are not those that their network has.
 

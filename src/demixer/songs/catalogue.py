@@ -12,7 +12,7 @@ from rich.progress import Progress
 from demixer.errors import UserError, one_line, shown
 from demixer.progress import progress_bar
 from demixer.separation.processes import Process
-from demixer.separation.separator import Separator
+from demixer.separation.waveforms import WaveformSeparator
 from demixer.songs.finding import Refusals, Song, find_songs
 from demixer.songs.options import Options
 from demixer.songs.separating import Advance, separate_song
@@ -41,7 +41,7 @@ class Tally:
 def separate_catalogue(
     inputs: Sequence[Path],
     output_dir: Path,
-    separator: Separator,
+    separator: WaveformSeparator,
     options: Options,
     process: Process | None = None,
     dry_run: bool = False,
@@ -86,7 +86,7 @@ def _list(songs: Sequence[Song], refused: Refusals, options: Options) -> int:
     return int(tally.failed > 0)
 
 
-def separate_songs(songs: Sequence[Song], refused: Refusals, separator: Separator, options: Options) -> Tally:
+def separate_songs(songs: Sequence[Song], refused: Refusals, separator: WaveformSeparator, options: Options) -> Tally:
     """Separate songs one after the other; a failure is one line on stderr, and the next song's turn."""
     tally = Tally()
     for path, reason in refused.items():
@@ -100,7 +100,9 @@ def separate_songs(songs: Sequence[Song], refused: Refusals, separator: Separato
     return tally
 
 
-def _separate(song: Song, separator: Separator, options: Options, bar: Progress, number: str, tally: Tally) -> None:
+def _separate(
+    song: Song, separator: WaveformSeparator, options: Options, bar: Progress, number: str, tally: Tally
+) -> None:
     task = bar.add_task(f"{number} {escape(shown(song.path.name)[:DESCRIPTION_CHARACTERS])}", total=None)
 
     def begin(seconds: float | None) -> Advance:

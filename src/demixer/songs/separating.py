@@ -2,32 +2,34 @@
 
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import tee
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from demixer.audio import AudioReader, open_audio, resample_blocks
+from demixer.audio import resample_blocks
 from demixer.errors import UserError
-from demixer.separation.checks import MAX_CHANNELS
-from demixer.separation.separator import Separator
 from demixer.separation.streams import in_step
+from demixer.separation.waveforms import WaveformSeparator
 from demixer.songs.finding import Song
 from demixer.songs.levels import Leveller
+from demixer.songs.mixture import Mixture, open_mixture
 from demixer.songs.options import Options
 from demixer.temporary import hidden_folder
 
 BLOCK_SAMPLES = 1 << 18  # read at once: 6 s
+LOUD = 100.0  # 40 dB above full scale: no song is so loud
 
 Advance = Callable[[float], None]  # is told how many more seconds are done
 
 
 def separate_song(
     song: Song,
-    separator: Separator,
+    separator: WaveformSeparator,
     options: Options,
     begin: Callable[[float | None], Advance] = lambda seconds: lambda done: None,
     block_samples: int = BLOCK_SAMPLES,
@@ -49,59 +51,65 @@ def separate_song(
         OSError: a file cannot be written.
     """
     target_dir = next(iter(song.outputs.values())).parent
-    with open_audio(song.path) as audio, hidden_folder(target_dir) as folder:
-        if audio.channels > MAX_CHANNELS:
-            raise UserError(f"it has {audio.channels} channels: mix it down to stereo or mono first")
-        rate_hz = audio.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
-        options.audio_format.check_rate(rate_hz, audio.channels)
-        seconds = None if audio.frames is None else audio.frames / audio.sample_rate_hz
+    with open_mixture(song.path, options, block_samples) as mixture, hidden_folder(target_dir) as folder:
+        rate_hz = mixture.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
+        options.audio_format.check_rate(rate_hz, mixture.channels)
+        advance = begin(mixture.seconds)
+
+        def again() -> Iterator[Tensor]:
+            with open_mixture(song.path, options, block_samples) as mixture:
+                for block in _separated(mixture, separator, options):
+                    yield block
+                    advance(0.0)  # it was counted when it was first separated
+
         leveller = Leveller(options, folder / "spool")
-        blocks = _timed(_separated(audio, separator, options, block_samples), rate_hz, begin(seconds))
+        blocks = _timed(_separated(mixture, separator, options), rate_hz, advance)
         hidden = [folder / f"{number}{path.suffix}" for number, path in enumerate(song.outputs.values())]
-        with ExitStack() as stack:
-            frames = None if seconds is None else round(seconds * rate_hz)
-            files = [options.audio_format.open(path, rate_hz, audio.channels, frames) for path in hidden]
-            writers = [stack.enter_context(file) for file in files]
-            encoders = stack.enter_context(ThreadPoolExecutor(len(writers)))  # mp3 takes as long as the network
-            for stems in leveller.levelled(blocks):
-                list(encoders.map(operator.call, writers, stems))
+        frames = None if mixture.seconds is None else round(mixture.seconds * rate_hz)
+        for stems in leveller.takes(blocks, again):
+            with _open_stems(hidden, options, rate_hz, mixture.channels, frames) as write:
+                for block in stems:
+                    write(block)
         for path, output in zip(hidden, song.outputs.values(), strict=True):
             os.replace(path, output)
-    damage = f"it is damaged ({audio.damage}): separated as far as it goes" if audio.damage else None
-    return [remark for remark in (damage, leveller.remark()) if remark]
+    damage = f"it is damaged ({mixture.damage}): separated as far as it goes" if mixture.damage else None
+    return [remark for remark in (damage, options.excerpt(), leveller.remark()) if remark]
 
 
-def _separated(audio: AudioReader, separator: Separator, options: Options, block_samples: int) -> Iterator[Tensor]:
-    """The wanted estimates (…, C, any length) at the rate of the output; with two stems, the mixture after them."""
+@contextmanager
+def _open_stems(
+    paths: Sequence[Path], options: Options, rate_hz: int, channels: int, frames: int | None
+) -> Iterator[Callable[[Tensor], object]]:
+    """Open the stems' files; give the function that appends a block (S, C, any length)."""
+    with ExitStack() as stack:
+        files = [options.audio_format.open(path, rate_hz, channels, frames) for path in paths]
+        writers = [stack.enter_context(file) for file in files]
+        encoders = stack.enter_context(ThreadPoolExecutor(len(writers)))  # mp3 takes as long as the network
+        yield lambda block: list(encoders.map(operator.call, writers, block))
+
+
+def _separated(mixture: Mixture, separator: WaveformSeparator, options: Options) -> Iterator[Tensor]:
+    """The wanted estimates (…, C, any length) at the rate of the output; for a residual, the mixture after them."""
     targets = [separator.targets.index(target) for target in options.estimated(separator.targets)]
-    blocks = _finite(audio, block_samples)
+    blocks = mixture.blocks()
     if options.keep_rate:
-        mixture, blocks = tee(blocks)
-    own_rate = resample_blocks(blocks, audio.sample_rate_hz, separator.sample_rate_hz)
+        song, blocks = tee(blocks)
+    own_rate = resample_blocks(blocks, mixture.sample_rate_hz, separator.sample_rate_hz)
     if not options.keep_rate:
-        mixture, own_rate = tee(own_rate)
+        song, own_rate = tee(own_rate)
     stems = (estimates[targets] for estimates in separator.stream(own_rate))
     if options.keep_rate:
-        stems = resample_blocks(stems, separator.sample_rate_hz, audio.sample_rate_hz)
-    for samples, estimates in in_step(mixture, stems):
+        stems = resample_blocks(stems, separator.sample_rate_hz, mixture.sample_rate_hz)
+    for samples, estimates in in_step(song, stems):
         if not estimates.isfinite().all():
-            raise UserError("its stems overflow: its samples are far beyond ±1, make it quieter")
-        yield torch.cat([estimates, samples[None]]) if options.two_stems else estimates
+            raise UserError(_why_not_finite(mixture.peak))
+        yield torch.cat([estimates, samples[None]]) if options.residual_name else estimates
 
 
-def _finite(audio: AudioReader, block_samples: int) -> Iterator[Tensor]:
-    """The file's blocks; infinite or undefined samples, which would spread over whole windows, end it."""
-    received = 0
-    for block in audio.blocks(block_samples):
-        wrong = (~block.isfinite()).any(dim=0).nonzero()
-        if len(wrong):
-            sample = received + wrong[0].item()
-            place = f"sample {sample} (at {sample / audio.sample_rate_hz:.3f} s)"
-            raise UserError(f"{place} is infinite or not a number: export it again")
-        received += block.shape[-1]
-        yield block
-    if not received:
-        raise UserError(f"it cannot be decoded: {audio.damage}" if audio.damage else "it holds no samples")
+def _why_not_finite(peak: float) -> str:
+    if peak > LOUD:
+        return "its stems overflow: its samples are far beyond ±1, make it quieter"
+    return "the model gives no numbers (NaN) for it: try `--precision fp32`; else the model is at fault, not the song"
 
 
 def _timed(blocks: Iterable[Tensor], rate_hz: int, advance: Advance) -> Iterator[Tensor]:
