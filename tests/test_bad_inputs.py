@@ -27,6 +27,7 @@ from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
 from demixer.commands import demix
 from demixer.model.building import build_network
+from demixer.songs.manifest import MANIFEST_NAME
 from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
 
 SAMPLES = 4_000
@@ -217,7 +218,7 @@ def separate(folder, model, *more):
 
 
 def stems(folder):
-    return {path.name for path in (folder / "out").iterdir()}
+    return {path.name for path in (folder / "out").iterdir() if path.name != MANIFEST_NAME}
 
 
 def name_of(case):

@@ -14,6 +14,7 @@ from demixer.errors import UserError
 from demixer.separation.processes import Process
 from demixer.songs.catalogue import largest_first, separate_catalogue
 from demixer.songs.finding import Song, find_songs
+from demixer.songs.manifest import MANIFEST_NAME
 from demixer.songs.options import Options
 from tests.conftest import PROJECT_DIR
 from tests.song_files import music, read, share_separator, write_song, write_tiny_model
@@ -29,7 +30,8 @@ def catalogue(folder, songs=5):
 
 
 def stems(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """Names of all files but the manifest."""
+    return sorted(path.name for path in folder.iterdir() if path.name != MANIFEST_NAME)
 
 
 def torchrun(folder, *arguments, processes=2, script=PROJECT_DIR / "src" / "inference.py"):

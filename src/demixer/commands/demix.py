@@ -1,7 +1,11 @@
 """Separate songs into their stems: ``demix SONG_OR_FOLDER``, or ``python inference.py -i SONG_OR_FOLDER -o OUT_DIR``.
 
-Writes OUT_DIR/{name}_{target}.wav for each song and target, and leaves alone what is there already. Exit code: 0 all is
-well, 1 some songs failed (a line on stderr each), 2 nothing could be begun, 130 Ctrl-C, 143 SIGTERM.
+Writes OUT_DIR/{name}_{target}.wav for each song and target, and a line about each song into demix-catalogue.jsonl
+beside them. By it a later call knows what is to be done: songs that are new, have changed, or were separated otherwise.
+Files that this program did not write are left alone.
+
+Exit code: 0 all is well; 1 some songs failed (a line on stderr each); 3 none failed, but some are damaged, and their
+stems end early; 2 nothing could be begun; 130 Ctrl-C; 143 SIGTERM.
 """
 
 import argparse
@@ -12,6 +16,7 @@ from pathlib import Path
 
 from demixer.commands.parsing import Parser, file_name
 from demixer.errors import end_on_signals, run
+from demixer.songs.naming import DEFAULT_NAME
 
 DEFAULT_MODEL = "musdb18-7s"
 
@@ -31,8 +36,17 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")
     add("--clip", default="rescale", help="stems beyond the format's range: rescale (default), clamp or error")
     add("--shifts", type=int, help="average over this many shifted copies: better, and as many times slower")
-    add("--overwrite", action="store_true", help="separate again what is there already")
-    add("--dry-run", action="store_true", help="list the files that would be written, and stop")
+    group = parser.add_argument_group("many songs").add_argument
+    group(
+        "--name",
+        default=DEFAULT_NAME,
+        help="stems' names, of {track} {stem} {folder} {model} {ext}; default: %(default)s",
+    )
+    group("--overwrite", action="store_true", help="separate all again, and replace whatever has the stems' names")
+    group("--strict", action="store_true", help="a damaged song fails, instead of being separated as far as it goes")
+    group("--dry-run", action="store_true", help="tell what would be done, and why, and stop")
+    group("--quiet", action="store_true", help="print errors and notes only")
+    group("--json", action="store_true", help="print a JSON object for each song")
     add("--list-models", action="store_true", help="list the models that are here and those to download, and stop")
     args = parser.parse_intermixed_args(arguments)
     args.songs += args.in_path
@@ -52,16 +66,21 @@ def main(arguments: list[str] | None = None) -> int:
     from demixer.separation.processes import Process
     from demixer.separation.separator import Separator
     from demixer.songs.catalogue import separate_catalogue
+    from demixer.songs.console import Console
     from demixer.songs.options import Options
+    from demixer.songs.recipe import Recipe
 
     keep_freed_memory()
-    options = Options(args.target, args.two_stems, args.format, args.keep_rate, args.clip, args.overwrite)
+    chosen = args.target, args.two_stems, args.format, args.keep_rate, args.clip
+    options = Options(*chosen, args.overwrite, args.strict, args.name)
     process = Process.from_environment()
     with process.leaving_together():
         separator = Separator.from_pretrained(args.ckpt_path, process.device(args.device), args.precision)
         if args.shifts is not None:
             separator.audio_params = replace(separator.audio_params, shifts=args.shifts)
-        return separate_catalogue(args.songs, args.out_path, separator, options, process, args.dry_run)
+        recipe = Recipe.of(separator, options, args.ckpt_path, args.precision)
+        console = Console(args.quiet, args.json)
+        return separate_catalogue(args.songs, args.out_path, separator, options, process, args.dry_run, recipe, console)
 
 
 def command() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from demixer.audio import FORMATS, AudioFormat
 from demixer.errors import UserError
+from demixer.songs.naming import DEFAULT_NAME, check_template
 
 CLIPS = ("rescale", "clamp", "error")
 
@@ -20,7 +21,9 @@ class Options:
         keep_rate: write at the input's sample rate rather than at the model's.
         clip: what to do with stems that would clip in the format: make all of a song's stems quieter by the same
             factor (rescale), cut them (clamp), or give the song up (error).
-        overwrite: separate a song whose stems are there already.
+        overwrite: separate a song whose stems are there already, and replace whatever has their names.
+        strict: take a damaged song for one that failed, rather than separate it as far as it goes.
+        name: template of the stems' names (:mod:`demixer.songs.naming`).
 
     Raises:
         UserError: a choice is unknown or two contradict each other.
@@ -32,6 +35,8 @@ class Options:
     keep_rate: bool = False
     clip: str = "rescale"
     overwrite: bool = False
+    strict: bool = False
+    name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
         if self.targets and self.two_stems:
@@ -40,6 +45,7 @@ class Options:
             raise UserError(f"`format` (={self.format!r}) must be one of {', '.join(FORMATS)}")
         if self.clip not in CLIPS:
             raise UserError(f"`clip` (={self.clip!r}) must be one of {', '.join(CLIPS)}")
+        check_template(self.name)
 
     @property
     def audio_format(self) -> AudioFormat:

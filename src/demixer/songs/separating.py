@@ -2,10 +2,12 @@
 
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import tee
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -25,13 +27,42 @@ BLOCK_SAMPLES = 1 << 18  # read at once: 6 s
 Advance = Callable[[float], None]  # is told how many more seconds are done
 
 
+@dataclass(frozen=True)
+class Separated:
+    """What there is to say about a song's stems.
+
+    Args:
+        seconds: of audio, where the song's file tells it.
+        damage: what stopped the reading before the song's end, if anything did.
+        remarks: what else the user should know, a line each.
+    """
+
+    seconds: float | None
+    damage: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that the user should know, a line each."""
+        damage = (f"it is damaged ({self.damage}): separated as far as it goes",) if self.damage else ()
+        return damage + self.remarks
+
+
+def put_in_place(files: Mapping[Path, Path], separated: Separated) -> None:
+    """Give the finished files, {hidden: final}, their names."""
+    for hidden, output in files.items():
+        output.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(hidden, output)
+
+
 def separate_song(
     song: Song,
     separator: Separator,
     options: Options,
     begin: Callable[[float | None], Advance] = lambda seconds: lambda done: None,
     block_samples: int = BLOCK_SAMPLES,
-) -> list[str]:
+    place: Callable[[Mapping[Path, Path], Separated], None] = put_in_place,
+) -> Separated:
     """Write a song's stems: all of them, or on any failure none.
 
     Args:
@@ -40,16 +71,13 @@ def separate_song(
         options: which stems, and how they are written.
         begin: is told how many seconds there are, or None; gives the function that is told of progress.
         block_samples: read at once; the stems do not depend on it.
-
-    Returns:
-        What the user should know about these stems, a line each.
+        place: gives the finished files their names.
 
     Raises:
         UserError: the song cannot be read, separated or written; the message is the reason alone.
         OSError: a file cannot be written.
     """
-    target_dir = next(iter(song.outputs.values())).parent
-    with open_audio(song.path) as audio, hidden_folder(target_dir) as folder:
+    with open_audio(song.path) as audio, hidden_folder(song.folder, song.key) as folder:
         if audio.channels > MAX_CHANNELS:
             raise UserError(f"it has {audio.channels} channels: mix it down to stereo or mono first")
         rate_hz = audio.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
@@ -65,10 +93,11 @@ def separate_song(
             encoders = stack.enter_context(ThreadPoolExecutor(len(writers)))  # mp3 takes as long as the network
             for stems in leveller.levelled(blocks):
                 list(encoders.map(operator.call, writers, stems))
-        for path, output in zip(hidden, song.outputs.values(), strict=True):
-            os.replace(path, output)
-    damage = f"it is damaged ({audio.damage}): separated as far as it goes" if audio.damage else None
-    return [remark for remark in (damage, leveller.remark()) if remark]
+        if options.strict and audio.damage:
+            raise UserError(f"it is damaged ({audio.damage}), which `--strict` takes for a failure")
+        separated = Separated(seconds, audio.damage, tuple(filter(None, [leveller.remark()])))
+        place(dict(zip(hidden, song.outputs.values(), strict=True)), separated)
+    return separated
 
 
 def _separated(audio: AudioReader, separator: Separator, options: Options, block_samples: int) -> Iterator[Tensor]:
