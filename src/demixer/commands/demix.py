@@ -36,18 +36,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")
     add("--clip", default="rescale", help="stems beyond the format's range: rescale (default), clamp or error")
     add("--shifts", type=int, help="average over this many shifted copies: better, and as many times slower")
-    group = parser.add_argument_group("many songs").add_argument
-    group(
-        "--name",
-        default=DEFAULT_NAME,
-        help="stems' names, of {track} {stem} {folder} {model} {ext}; default: %(default)s",
-    )
-    group("--overwrite", action="store_true", help="separate all again, and replace whatever has the stems' names")
-    group("--strict", action="store_true", help="a damaged song fails, instead of being separated as far as it goes")
-    group("--dry-run", action="store_true", help="tell what would be done, and why, and stop")
-    group("--quiet", action="store_true", help="print errors and notes only")
-    group("--json", action="store_true", help="print a JSON object for each song")
     add("--list-models", action="store_true", help="list the models that are here and those to download, and stop")
+    add = parser.add_argument_group("many songs").add_argument
+    add("--name", default=DEFAULT_NAME, help="names, of {track} {stem} {folder} {model} {ext}; default: %(default)s")
+    add("--overwrite", action="store_true", help="separate all again, and replace whatever has the stems' names")
+    add("--strict", action="store_true", help="a damaged song fails, instead of being separated as far as it goes")
+    add("--dry-run", action="store_true", help="tell what would be done, and why, and stop")
+    add("--quiet", action="store_true", help="print errors and notes only")
+    add("--json", action="store_true", help="print a JSON object for each song, as it is in demix-catalogue.jsonl")
     args = parser.parse_intermixed_args(arguments)
     args.songs += args.in_path
     if not args.songs and not args.list_models:

@@ -1,8 +1,8 @@
 """Who works on which song: a lock of the operating system, which ends with its process, however that ends.
 
 Beside a song's stems, ``.{key}.lock`` is locked while they are made in ``.{key}-{…}.part``. Whoever gets the lock may
-therefore remove that folder: it is a killed process's. Where the file system knows no locks, the file itself is one,
-and names its owner's host and process.
+therefore remove that folder: it is a killed process's. Where the file system knows no locks, ``.{key}.owner`` is one as
+long as it exists; it names its owner's host and process, so that a dead one's is not heeded.
 """
 
 import errno
@@ -18,7 +18,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 DAY_SECONDS = 24 * 3600
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
-_CLAIM = re.compile(r"\.([0-9a-f]{16})(\.lock|-[0-9a-f]{12}\.part)")
+_CLAIM = re.compile(r"\.([0-9a-f]{16})(\.lock|\.owner|-[0-9a-f]{12}\.part)")
 _OWNERLESS = re.compile(r"\.[0-9a-f]{12}\.part(\.\w+)?")  # of versions that made no claims
 
 
@@ -93,4 +93,4 @@ def _acquired(path: Path, wait: bool) -> BaseFileLock:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            return SoftFileLock(path, is_singleton=False).acquire(blocking=wait).lock
+            return SoftFileLock(path.with_suffix(".owner"), is_singleton=False).acquire(blocking=wait).lock

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -75,6 +76,7 @@ def find_songs(
         UserError: there is no song at all.
     """
     refused: Refusals = {}
+    _real.cache_clear()
     found = _each_once(one for path in inputs for one in files_of(path, output_dir, refused))
     manifests = Manifests()
     stems_of_ours = {one for one in found if manifests.of(one.file.parent).lists(one.file.name)}
@@ -104,16 +106,21 @@ def largest_first(song: Song) -> tuple[int, Path]:
 
 def _each_once(found: Iterable[Found]) -> list[Found]:
     """The files, sorted; one that several inputs lead to has the name that the first of them gives it."""
-    once: dict[str, Found] = {}
+    once: dict[tuple[str, str], Found] = {}
     for one in found:
         first = once.setdefault(_place(one.file), one)
         first.named |= one.named
     return sorted(once.values(), key=lambda one: str(one.file))
 
 
-def _place(file: Path) -> str:
+def _place(file: Path) -> tuple[str, str]:
     """Where a file lies, however one came there; a link is a file of its own."""
-    return os.path.join(os.path.realpath(file.parent), file.name)  # noqa: PTH118
+    return _real(file.parent), file.name
+
+
+@lru_cache(maxsize=1)  # many files of a folder come one after the other
+def _real(folder: Path) -> str:
+    return os.path.realpath(folder)
 
 
 def _refusals(songs: dict[Found, Song]) -> Refusals:

@@ -1,7 +1,6 @@
 """From inputs to files: folders are searched to all depths, and what cannot be entered costs no other file."""
 
 import errno
-import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from demixer.audio import AUDIO_SUFFIXES
 from demixer.errors import one_line
 
 Refusals = dict[Path, str]  # the reason why a file or folder cannot be used
+_Identity = tuple[int, int]  # device and inode
 
 
 @dataclass(eq=False)
@@ -38,31 +38,37 @@ def files_of(path: Path, output_dir: Path, refused: Refusals) -> Iterator[Found]
     if not is_folder:
         yield Found(path, Path(path.name), True)
         return
-    for file in _below(path, output_dir, refused):
+    for file in _below(path, _identity(output_dir), refused):
         yield Found(file, file.relative_to(path), False)
 
 
-def _below(top: Path, output_dir: Path, refused: Refusals) -> Iterator[Path]:
-    """Audio files below a folder; links are followed, but in no circle, and the output folder is left out."""
-    stems = os.path.realpath(output_dir)
-    waiting: list[tuple[Path, tuple[str, ...]]] = [(top, ())]  # no recursion: folders may be deeper than Python's stack
+def _below(top: Path, stems: _Identity | None, refused: Refusals) -> Iterator[Path]:
+    """Audio files below a folder; links are followed, but in no circle, and the folder of stems is left out."""
+    waiting: list[tuple[Path, tuple[_Identity | None, ...]]] = [(top, ())]  # folders may be deeper than Python's stack
     while waiting:
         folder, parents = waiting.pop()
-        real = os.path.realpath(folder)
-        if real in parents or (parents and real == stems):
+        identity = _identity(folder)
+        if identity in parents or (parents and identity == stems):
             continue
         try:
-            entries = sorted(folder.iterdir())
+            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         except OSError as error:
             refused[folder] = error.strerror or one_line(error)
             continue
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
             if _is_folder(entry, refused):
-                waiting.append((entry, (*parents, real)))
+                waiting.append((entry, (*parents, identity)))
             elif entry.suffix.lower() in AUDIO_SUFFIXES and entry not in refused:
                 yield entry
+
+
+def _identity(folder: Path) -> _Identity | None:
+    """What is equal for all paths to a folder; None where there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: Path, refused: Refusals) -> bool:
