@@ -1,6 +1,7 @@
 """Many songs over several processes: each is done once, and a failure costs no other song."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from torch.distributed import TCPStore
 
 from demixer.errors import UserError
 from demixer.separation.processes import Process
+from demixer.separation.separator import Separator
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.claims import held
 from demixer.songs.console import Console
@@ -253,61 +256,74 @@ def test_a_process_that_cannot_begin_leaves_its_songs_to_the_other(tmp_path):
 
 # Processes that know nothing of each other
 
-STAND_IN = """
-import sys, time
-sys.path.insert(0, {source!r})
-from demixer.commands import demix
-from demixer.separation.separator import Separator
-from demixer.errors import run
-def network(windows):
-    print("begun", flush=True)
-    time.sleep({seconds})
-    return windows.unsqueeze(1)
-Separator.from_pretrained = lambda *_, **__: Separator(network, ["vocals"], 44100)
-run(demix.main)
-"""
+
+def slow_separator(seconds, told=None):
+    """A network that takes its time, and tells that it has begun."""
+
+    def network(windows):
+        if told is not None:
+            told.set()
+        time.sleep(seconds)
+        return windows.unsqueeze(1)
+
+    return Separator(network, ["vocals"], 44100)
 
 
-def start(folder, *arguments, seconds=0.1):
-    """A process that separates ``in`` into ``out`` with a network that takes its time."""
-    code = STAND_IN.format(source=str(PROJECT_DIR / "src"), seconds=seconds)
-    command = [sys.executable, "-c", code, "in", "-o", "out", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+def work_alone(folder, options, seconds, gate, started, report):
+    """What a process of its own does: separate ``in`` into ``out``, and report what became of the songs."""
+    console = Console()
+    gate.wait()
+    separate_catalogue([folder / "in"], folder / "out", slow_separator(seconds, started), options, console=console)
+    report.put(dict(console.tally))
 
 
-@pytest.mark.parametrize("more", [[], ["--overwrite"]])
-def test_processes_that_begin_at_once_never_separate_the_same_song(tmp_path, more):
-    catalogue(tmp_path / "in", songs=8)
-    processes = [start(tmp_path, *more) for _ in range(2)]
-    outs, errors = zip(*(process.communicate(timeout=60) for process in processes), strict=True)
-    assert errors == ("", "")
-    for number in range(8):
-        assert sum(out.count(f"in/song {number}.wav →") for out in outs) == 1
-    assert stems(tmp_path / "out") == [f"song {number}_vocals.wav" for number in range(8)]
-    assert all("→" in out for out in outs), "the test starts one of them too late"
+def start(folder, seconds, options=None, count=1):
+    """Each process, what tells that it separates, and what it reports; they begin at once."""
+    context = get_context("fork")  # a new interpreter takes seconds
+    gate, processes = context.Barrier(count), []
+    for _ in range(count):
+        started, report = context.Event(), context.SimpleQueue()
+        arguments = (folder, options or Options(), seconds, gate, started, report)
+        processes.append((context.Process(target=work_alone, args=arguments), started, report))
+        processes[-1][0].start()
+    return processes
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_processes_that_begin_at_once_never_separate_the_same_song(tmp_path, overwrite):
+    catalogue(tmp_path / "in", songs=6)
+    processes = start(tmp_path, 0.2, Options(overwrite=overwrite), count=3)
+    tallies = [report.get() for _, _, report in processes]
+    for process, *_ in processes:
+        process.join()
+    assert [process.exitcode for process, *_ in processes] == [0, 0, 0]
+    assert all(tally.get("separated") for tally in tallies), "the test starts one of them too late"
+    assert sum(tally["separated"] for tally in tallies) == 6
+    assert stems(tmp_path / "out") == [f"song {number}_vocals.wav" for number in range(6)]
+    lines = (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()
+    assert len({json.loads(line)["song"] for line in lines}) == len(lines) == 6
 
 
 def test_a_killed_process_leaves_its_song_to_the_next_call_and_nothing_else(tmp_path):
     catalogue(tmp_path / "in", songs=2)
-    killed = start(tmp_path, seconds=60)
-    assert killed.stdout.readline() == "begun\n"
+    ((killed, started, _),) = start(tmp_path, 60)
+    assert started.wait(30)
     out = tmp_path / "out"
     left = stems(out)
-    assert [name.rpartition(".")[2] for name in left] == ["part", "lock"]
-    separator = share_separator(SHARES)
+    assert sorted(name.rpartition(".")[2] for name in left) == ["lock", "part"]
     console = Console()
-    separate_catalogue([tmp_path / "in"], out, separator, Options(), console=console)
+
+    def separate(song):
+        separate_catalogue([tmp_path / "in" / song], out, share_separator(SHARES), Options(), console=console)
+        return stems(out)
+
+    assert separate("") == [*left, "song 1_vocals.wav"], "a living process's files are left alone"
     assert console.tally == {"claimed": 1, "separated": 1}
-    assert stems(out) == [*left, "song 1_vocals.wav"], "a living process's files are left alone"
     killed.kill()
-    killed.communicate()
+    killed.join()
     assert stems(out) == [*left, "song 1_vocals.wav"]
-    separate_catalogue([tmp_path / "in" / "song 1.wav"], out, separator, Options(), console=console)
-    assert stems(out) == ["song 1_vocals.wav"], "swept, though its song is no part of this call"
-    separate_catalogue([tmp_path / "in"], out, separator, Options(), console=console)
-    assert stems(out) == ["song 0_vocals.wav", "song 1_vocals.wav"]
+    assert separate("song 1.wav") == ["song 1_vocals.wav"], "swept, though its song is no part of this call"
+    assert separate("") == ["song 0_vocals.wav", "song 1_vocals.wav"]
 
 
 def test_what_an_earlier_version_left_is_swept_after_a_day(tmp_path):

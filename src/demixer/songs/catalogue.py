@@ -45,6 +45,7 @@ def separate_catalogue(
     """
     process, console = process or Process(), console or Console()
     recipe = recipe or Recipe.of(separator, options)
+    worker = Worker(separator.only(options.estimated(separator.targets)), options, recipe, console)
     stems, suffix = options.written(separator.targets), options.audio_format.suffix
 
     def listing() -> list[str]:
@@ -58,7 +59,6 @@ def separate_catalogue(
 
     deal = process.deal(listing)
     songs = [Song.from_json(item) for item in deal.items]
-    worker = Worker(separator.only(options.estimated(separator.targets)), options, recipe, console)
     with bars([-largest_first(song)[0] for song in songs], hidden=console.quiet or process.rank > 0) as shown:
         for number in deal.numbers:
             if dry_run:
