@@ -225,6 +225,20 @@ def test_lines_that_are_none_are_passed_over(tmp_path, bad):
     assert manifest.read_text().endswith("}\n")
 
 
+def test_where_no_manifest_can_be_read_or_written_nothing_is_replaced(tmp_path, capsys):
+    song = write_song(tmp_path / "song.wav", music(1_000))
+    (tmp_path / "out" / MANIFEST_NAME).mkdir(parents=True)
+    assert separate(song, tmp_path / "out") == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == f"error: `{song}`: its stems cannot be written: Is a directory"
+    assert told[1].startswith(f"note: `{tmp_path}/out`: nothing can be recorded there: ")
+    assert files(tmp_path / "out") == set()
+    (tmp_path / "out" / "song_vocals.wav").write_bytes(MINE)
+    (tmp_path / "out" / "song_other.wav").write_bytes(MINE)
+    assert separate(tmp_path, tmp_path / "out") == 0
+    assert "is kept: this program did not write it" in capsys.readouterr().err
+
+
 def append_many(folder, number):
     for index in range(50):
         entry = Entry(f"{number}/{index}" + "x" * 5000, "done", "", 0.0, stems={})

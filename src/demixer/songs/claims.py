@@ -57,15 +57,20 @@ def claim_of(folder: Path, key: str) -> Path:
 
 def sweep(folders: Iterable[Path]) -> None:
     """Remove what killed processes left in the folders of stems; a living one's is left alone."""
-    for folder in filter(Path.is_dir, folders):
-        left = [path for path in folder.iterdir() if path.name.startswith(".")]
-        for key in {match[1] for path in left if (match := _CLAIM.fullmatch(path.name))}:
-            with held(claim_of(folder, key)) as mine:
-                if mine:
-                    remove_parts(folder, key)
-        for path in left:
-            if _OWNERLESS.fullmatch(path.name) and time.time() - path.lstat().st_mtime > DAY_SECONDS:
-                _remove(path)
+    for folder in folders:
+        with suppress(OSError):  # what cannot be removed does no harm; that a folder takes no stems its songs will tell
+            _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    left = [path for path in folder.iterdir() if path.name.startswith(".")]
+    for key in {match[1] for path in left if (match := _CLAIM.fullmatch(path.name))}:
+        with held(claim_of(folder, key)) as mine:
+            if mine:
+                remove_parts(folder, key)
+    for path in left:
+        if _OWNERLESS.fullmatch(path.name) and time.time() - path.lstat().st_mtime > DAY_SECONDS:
+            _remove(path)
 
 
 def remove_parts(folder: Path, key: str) -> None:

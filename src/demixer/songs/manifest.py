@@ -118,7 +118,7 @@ class Manifest:
                     self._read_bytes, self._entries = 0, {}
                 file.seek(self._read_bytes)
                 whole, newline, _ = file.read().rpartition(b"\n")
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:  # where nothing can be read, nothing is this program's own
             self._read_bytes, self._entries = 0, {}
             return self
         self._read_bytes += len(whole + newline)
