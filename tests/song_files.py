@@ -25,9 +25,9 @@ TINY_HPARAMS = {
 }
 
 
-def write_tiny_model(folder: Path) -> Path:
+def write_tiny_model(folder: Path, seed: int = 0) -> Path:
     """A model's folder with random weights."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     write_hparams(folder, TINY_HPARAMS)
     write_weights(folder / WEIGHTS_NAME, build_network(TINY_HPARAMS).state_dict())
     return folder

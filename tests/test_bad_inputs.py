@@ -27,6 +27,7 @@ from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
 from demixer.commands import demix
 from demixer.model.building import build_network
+from demixer.songs.manifest import MANIFEST_NAME
 from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
 
 SAMPLES = 4_000
@@ -131,7 +132,7 @@ CASES = [
         cut(song(noise(132_300), subtype=None), 0.5),
         "it is damaged (its header tells of 3.0 s): separated as far as it goes",
         ("truncated_vocals.wav",),
-        0,
+        3,
         "note",
     ),
     Case(
@@ -139,7 +140,7 @@ CASES = [
         cut(song(noise(400_000, 1), subtype=None), 0.9),
         "it is damaged (flac decoder lost sync): separated as far as it goes",
         ("truncated_vocals.wav",),
-        0,
+        3,
         "note",
     ),
     Case("nan.wav", with_sample(float("nan")), NOT_FINITE),
@@ -221,7 +222,7 @@ def separate(folder, model, *more):
 
 
 def stems(folder):
-    return {path.name for path in (folder / "out").iterdir()}
+    return {path.name for path in (folder / "out").iterdir() if path.name != MANIFEST_NAME}
 
 
 def name_of(case):
@@ -240,6 +241,43 @@ def test_a_bad_song_costs_one_line_and_no_other_song(tmp_path, model, capsys, ca
     assert code == case.code
     assert stems(tmp_path) == {"good_vocals.wav", *case.stems}
     assert read(tmp_path / "out" / "good_vocals.wav").shape == (2, SAMPLES)
+
+
+def test_a_damaged_song_fails_where_that_is_asked_for(tmp_path, model, capsys):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    bad = tmp_path / "in" / "truncated.flac"
+    cut(song(noise(400_000, 1), subtype=None), 0.9)(bad)
+    assert separate(tmp_path, model, "--strict") == 1
+    reason = "it is damaged (flac decoder lost sync), which `--strict` takes for a failure"
+    assert capsys.readouterr().err == f"error: `{bad}`: {reason}\n"
+    assert stems(tmp_path) == {"good_vocals.wav"}
+
+
+def test_a_file_of_the_user_in_the_place_of_a_stem(tmp_path, model, capsys):
+    good = write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    mine = write_song(tmp_path / "out" / "good_vocals.wav", music(10))
+    assert separate(tmp_path, model) == 0
+    told = f"`{mine}` is kept: this program did not write it (--overwrite replaces it)"
+    assert capsys.readouterr().err == f"note: `{good}`: {told}\n"
+    assert read(mine).shape == (2, 10)
+
+
+def test_a_folder_in_the_place_of_a_stem(tmp_path, model, capsys):
+    good = write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    (tmp_path / "out" / "good_vocals.wav" / "mine").mkdir(parents=True)
+    assert separate(tmp_path, model) == 0
+    assert "is kept: this program did not write it" in capsys.readouterr().err
+    assert separate(tmp_path, model, "--overwrite") == 1
+    assert capsys.readouterr().err == f"error: `{good}`: its stems cannot be written: Is a directory\n"
+    assert (tmp_path / "out" / "good_vocals.wav" / "mine").is_dir()
+
+
+def test_an_input_in_the_place_of_a_stem(tmp_path, model, capsys):
+    good = write_song(tmp_path / "good.wav", music(SAMPLES))
+    other = write_song(tmp_path / "good_vocals.wav", music(SAMPLES))
+    assert run(good, other, "-o", tmp_path, "-c", model, "-t", "vocals", "-d", "cpu", "--overwrite") == 1
+    reason = f"a stem of it would take the place of the input `{other}`: choose another folder (-o)"
+    assert capsys.readouterr().err == f"error: `{good}`: {reason}\n"
 
 
 def test_silence_gives_silence(tmp_path, model):
@@ -300,6 +338,12 @@ def typed(value):
         ),
         (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
         (["-i", "", "-o", "out"], "argument -i/--in-path: the name is empty"),
+        (
+            ["-i", "x", "--name", "{track}_{steem}"],
+            "`name` (='{track}_{steem}') has the field 'steem': known are track,",
+        ),
+        (["-i", "x", "--name", "../{track}_{stem}"], "`name` (='../{track}_{stem}') must name a file below the output"),
+        (["-i", "x", "--name", "{track"], "`name` (='{track'): expected '}' before end of string"),
         (["-i", "x", "-o", "out", "--two-stems", "vocals", "-t", "bass"], "`--two-stems` names the stem to write"),
     ],
     ids=typed,

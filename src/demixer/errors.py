@@ -22,7 +22,7 @@ def run(main: Callable[[], int | None]) -> None:
         code = main()
         sys.stdout.flush()
     except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {shown(one_line(error))}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)

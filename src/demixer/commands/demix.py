@@ -1,7 +1,11 @@
 """Separate songs into their stems: ``demix SONG_OR_FOLDER``, or ``python inference.py -i SONG_OR_FOLDER -o OUT_DIR``.
 
-Writes OUT_DIR/{name}_{target}.wav for each song and target, and leaves alone what is there already. Exit code: 0 all is
-well, 1 some songs failed (a line on stderr each), 2 nothing could be begun, 130 Ctrl-C, 143 SIGTERM.
+Writes OUT_DIR/{name}_{target}.wav for each song and target, and a line about each song into demix-catalogue.jsonl
+beside them. By it a later call knows what is to be done: songs that are new, have changed, or were separated otherwise.
+Files that this program did not write are left alone.
+
+Exit code: 0 all is well; 1 some songs failed (a line on stderr each); 3 none failed, but some are damaged, and their
+stems end early; 2 nothing could be begun; 130 Ctrl-C; 143 SIGTERM.
 """
 
 import argparse
@@ -12,6 +16,7 @@ from pathlib import Path
 
 from demixer.commands.parsing import DEVICE_HELP, Parser, file_name, time_seconds
 from demixer.errors import end_on_signals, run
+from demixer.songs.naming import DEFAULT_NAME
 
 DEFAULT_MODEL = "musdb18-7s"
 
@@ -22,8 +27,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("songs", type=file_name, nargs="*", metavar="SONG", help="songs, and folders searched to all depths")
     add("-i", "--in-path", type=file_name, nargs="+", metavar="SONG", default=[], help="the same")
     add("-o", "--out-path", type=file_name, default=Path("stems"), help="folder for the stems; default: %(default)s/")
-    add("--overwrite", action="store_true", help="separate again what is there already")
-    add("--dry-run", action="store_true", help="list the files that would be written, and stop")
     add("--list-models", action="store_true", help="list the models that are here and those to download, and stop")
     add = parser.add_argument_group("what is separated").add_argument
     add("-t", "--target", dest="targets", nargs="+", help="which stems to write; default: all that the model has")
@@ -54,6 +57,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")
     add("--clip", default="rescale", help="stems beyond the format's range: rescale (default), clamp or error")
     add("--no-dither", dest="dither", action="store_false", help="round to 16 bits without noise")
+    add = parser.add_argument_group("many songs").add_argument
+    add("--name", default=DEFAULT_NAME, help="names, of {track} {stem} {folder} {model} {ext}; default: %(default)s")
+    add("--overwrite", action="store_true", help="separate all again, and replace whatever has the stems' names")
+    add("--strict", action="store_true", help="a damaged song fails, instead of being separated as far as it goes")
+    add("--dry-run", action="store_true", help="tell what would be done, and why, and stop")
+    add("--quiet", action="store_true", help="print errors and notes only")
+    add("--json", action="store_true", help="print a JSON object for each song, as it is in demix-catalogue.jsonl")
     args = parser.parse_intermixed_args(arguments)
     args.songs += args.in_path
     if not args.songs and not args.list_models:
@@ -73,7 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
     from demixer.separation.memory import keep_freed_memory
     from demixer.separation.processes import Process
     from demixer.songs.catalogue import separate_catalogue
+    from demixer.songs.console import Console
     from demixer.songs.options import Options
+    from demixer.songs.recipe import Recipe
 
     keep_freed_memory()
     options = Options(**{field.name: getattr(args, field.name) for field in fields(Options)})
@@ -82,7 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     process = Process.from_environment()
     with process.leaving_together():
         separator = models.load(process.device(args.device), args.precision)
-        return separate_catalogue(args.songs, args.out_path, separator, options, process, args.dry_run)
+        recipe = Recipe.of(separator, options, models, args.precision)
+        console = Console(args.quiet, args.json)
+        return separate_catalogue(args.songs, args.out_path, separator, options, process, args.dry_run, recipe, console)
 
 
 def command() -> None:

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from demixer.separation.separator import Separator
 from demixer.separation.streams import in_step
 from demixer.separation.waveforms import WaveformSeparator
 
@@ -51,6 +52,10 @@ class AugmentedSeparator(WaveformSeparator):
                 different.append(name)
                 answers.append(answer)
         return tuple(different)
+
+    def leaves(self) -> list[Separator]:
+        """See :class:`WaveformSeparator`."""
+        return self.separator.leaves()
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         blocks = iter(blocks)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from demixer.errors import UserError
+from demixer.separation.separator import Separator
 from demixer.separation.streams import in_step
 from demixer.separation.waveforms import WaveformSeparator
 
@@ -46,6 +47,10 @@ class AveragedSeparator(WaveformSeparator):
             if {*targets} & {*separator.targets}
         ]
         return type(self)(*zip(*kept, strict=True))
+
+    def leaves(self) -> list[Separator]:
+        """See :class:`WaveformSeparator`."""
+        return [leaf for separator in self.separators for leaf in separator.leaves()]
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         mix = self._mixing_matrix()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from demixer.errors import UserError
+from demixer.separation.separator import Separator
 from demixer.separation.streams import in_step
 from demixer.separation.waveforms import WaveformSeparator
 
@@ -53,6 +54,10 @@ class ChainedSeparator(WaveformSeparator):
         chained = type(self)(self.separator.only([*others, self.stem]), self.stem, then)
         return _Some(chained, targets)
 
+    def leaves(self) -> list[Separator]:
+        """See :class:`WaveformSeparator`."""
+        return [*self.separator.leaves(), *self.then.leaves()]
+
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         place = self.separator.targets.index(self.stem)
         firsts, stems = tee(self.separator.stream(blocks))
@@ -73,6 +78,10 @@ class _Some(WaveformSeparator):
     def only(self, targets: Collection[str]) -> Self:
         self.places_of(targets)
         return self.separator.only(targets)
+
+    def leaves(self) -> list[Separator]:
+        """See :class:`WaveformSeparator`."""
+        return self.separator.leaves()
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         for estimates in self.separator.stream(blocks):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from demixer.errors import UserError
 from demixer.separation.augmented import AugmentedSeparator
@@ -29,6 +30,15 @@ class Combination:
     then: Sequence[str] = ()
     augmented: bool = False
     cutting: Cutting = field(default_factory=Cutting)
+
+    def together(self) -> dict[str, Any]:
+        """How the models work together, as plain data; empty for one model as it is."""
+        stems = [step.partition("=")[0] for step in self.then]
+        return {
+            name: value
+            for name, value in (("weights", self.weights), ("then", stems), ("tta", self.augmented))
+            if value
+        }
 
     def load(self, device: str = "auto", precision: str = "auto") -> WaveformSeparator:
         """Load the models.

@@ -101,6 +101,10 @@ class Separator(WaveformSeparator):
         fixed = getattr(self.network, "window_samples", None)
         return fixed or max(1, round(self.audio_params.window_seconds * self.sample_rate_hz))
 
+    def leaves(self) -> list["Separator"]:
+        """See :class:`WaveformSeparator`."""
+        return [self]
+
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Separate a stream at the network's own rate, holding no more of it than a batch of windows.
 

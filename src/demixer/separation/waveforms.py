@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor
 from demixer.audio import resample_blocks
 from demixer.errors import UserError
 from demixer.separation.checks import check_rate, check_waveform
+
+if TYPE_CHECKING:
+    from demixer.separation.separator import Separator
 
 Waveform = Tensor | np.ndarray
 Progress = Callable[[float], object]
@@ -45,6 +48,10 @@ class WaveformSeparator(ABC):
         Raises:
             UserError: there is no such target.
         """
+
+    @abstractmethod
+    def leaves(self) -> list["Separator"]:
+        """The separators with a network of their own that this one is made of, in their order."""
 
     def __call__(
         self, waveform: Waveform, sample_rate_hz: int | None = None, progress: Progress | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from demixer.audio import FORMATS, AudioFormat
 from demixer.errors import UserError
+from demixer.songs.naming import DEFAULT_NAME, check_template
 
 CLIPS = ("rescale", "clamp", "error")
 
@@ -21,12 +22,14 @@ class Options:
         keep_rate: write at the input's sample rate rather than at the model's.
         clip: what to do with stems that would clip in the format: make all of a song's stems quieter by the same
             factor (rescale), cut them (clamp), or give the song up (error).
-        overwrite: separate a song whose stems are there already.
+        overwrite: separate a song whose stems are there already, and replace whatever has their names.
         residual: a target that is written as what all others leave of the mixture.
         dither: whether 16-bit formats are rounded with noise (:class:`demixer.songs.dithering.Dither`).
         start_seconds: where the part begins that is separated and written.
         end_seconds: where it ends; None, or after the song's end: there.
         downmix: mix songs of more than two channels down to stereo, rather than refuse them.
+        strict: take a damaged song for one that failed, rather than separate it as far as it goes.
+        name: template of the stems' names (:mod:`demixer.songs.naming`).
 
     Raises:
         UserError: a choice is unknown or two contradict each other.
@@ -43,6 +46,8 @@ class Options:
     start_seconds: float = 0.0
     end_seconds: float | None = None
     downmix: bool = False
+    strict: bool = False
+    name: str = DEFAULT_NAME
 
     def __post_init__(self) -> None:
         if self.targets and self.two_stems:
@@ -58,6 +63,7 @@ class Options:
             raise UserError(f"`format` (={self.format!r}) must be one of {', '.join(FORMATS)}")
         if self.clip not in CLIPS:
             raise UserError(f"`clip` (={self.clip!r}) must be one of {', '.join(CLIPS)}")
+        check_template(self.name)
 
     @property
     def audio_format(self) -> AudioFormat:
@@ -68,7 +74,7 @@ class Options:
         if not self.start_seconds and self.end_seconds is None:
             return None
         end = "its end" if self.end_seconds is None else f"{self.end_seconds:g} s"
-        return f"separated from {self.start_seconds:g} s to {end} alone: all of it needs another `-o`, or `--overwrite`"
+        return f"separated from {self.start_seconds:g} s to {end} alone"
 
     @property
     def residual_name(self) -> str | None:

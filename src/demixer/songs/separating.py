@@ -2,9 +2,10 @@
 
 import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
 
@@ -27,13 +28,42 @@ LOUD = 100.0  # 40 dB above full scale: no song is so loud
 Advance = Callable[[float], None]  # is told how many more seconds are done
 
 
+@dataclass(frozen=True)
+class Separated:
+    """What there is to say about a song's stems.
+
+    Args:
+        seconds: of audio, where the song's file tells it.
+        damage: what stopped the reading before the song's end, if anything did.
+        remarks: what else the user should know, a line each.
+    """
+
+    seconds: float | None
+    damage: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that the user should know, a line each."""
+        damage = (f"it is damaged ({self.damage}): separated as far as it goes",) if self.damage else ()
+        return damage + self.remarks
+
+
+def put_in_place(files: Mapping[Path, Path], separated: Separated) -> None:
+    """Give the finished files, {hidden: final}, their names."""
+    for hidden, output in files.items():
+        output.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(hidden, output)
+
+
 def separate_song(
     song: Song,
     separator: WaveformSeparator,
     options: Options,
     begin: Callable[[float | None], Advance] = lambda seconds: lambda done: None,
     block_samples: int = BLOCK_SAMPLES,
-) -> list[str]:
+    place: Callable[[Mapping[Path, Path], Separated], None] = put_in_place,
+) -> Separated:
     """Write a song's stems: all of them, or on any failure none.
 
     Args:
@@ -42,16 +72,13 @@ def separate_song(
         options: which stems, and how they are written.
         begin: is told how many seconds there are, or None; gives the function that is told of progress.
         block_samples: read at once; the stems do not depend on it.
-
-    Returns:
-        What the user should know about these stems, a line each.
+        place: gives the finished files their names.
 
     Raises:
         UserError: the song cannot be read, separated or written; the message is the reason alone.
         OSError: a file cannot be written.
     """
-    target_dir = next(iter(song.outputs.values())).parent
-    with open_mixture(song.path, options, block_samples) as mixture, hidden_folder(target_dir) as folder:
+    with open_mixture(song.path, options, block_samples) as mixture, hidden_folder(song.folder, song.key) as folder:
         rate_hz = mixture.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
         options.audio_format.check_rate(rate_hz, mixture.channels)
         advance = begin(mixture.seconds)
@@ -70,10 +97,12 @@ def separate_song(
             with _open_stems(hidden, options, rate_hz, mixture.channels, frames) as write:
                 for block in stems:
                     write(block)
-        for path, output in zip(hidden, song.outputs.values(), strict=True):
-            os.replace(path, output)
-    damage = f"it is damaged ({mixture.damage}): separated as far as it goes" if mixture.damage else None
-    return [remark for remark in (damage, options.excerpt(), leveller.remark()) if remark]
+        if options.strict and mixture.damage:
+            raise UserError(f"it is damaged ({mixture.damage}), which `--strict` takes for a failure")
+        remarks = tuple(filter(None, [options.excerpt(), leveller.remark()]))
+        separated = Separated(mixture.seconds, mixture.damage, remarks)
+        place(dict(zip(hidden, song.outputs.values(), strict=True)), separated)
+    return separated
 
 
 @contextmanager
