@@ -3,7 +3,6 @@
 import math
 from itertools import pairwise
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -12,30 +11,9 @@ from torchaudio.transforms import Resample
 
 from demixer.audio import FORMATS, open_audio, open_streams, read_audio, resample, resample_blocks, write_audio
 from demixer.errors import UserError
-from tests.song_files import music, noise, read, snr_db, write_song
+from tests.song_files import decoded, encode, music, noise, read, snr_db, write_song
 
 LENGTH = 20_003
-
-
-def decoded(path, block=10_000):
-    with open_audio(path) as audio:
-        return torch.cat(list(audio.blocks(block)), dim=-1), audio
-
-
-def encode(path, codec, waveform=None, rate_hz=44100, options=None, streams=1):
-    """Write a file with FFmpeg's encoders; with several streams, the first has the waveform, others are silent."""
-    waveform = music(LENGTH, rate_hz) if waveform is None else waveform
-    layout = "mono" if len(waveform) == 1 else "stereo"
-    with av.open(str(path), "w", options=options or {}) as container:
-        for number, stream in enumerate([container.add_stream(codec, rate_hz, layout=layout) for _ in range(streams)]):
-            stream.bit_rate = 256_000
-            frame = av.AudioFrame.from_ndarray((waveform if not number else 0 * waveform).numpy(), "fltp", layout)
-            frame.sample_rate, frame.pts = rate_hz, 0
-            fitting = av.AudioResampler(stream.format, layout, rate_hz, frame_size=stream.frame_size or None)
-            for part in (*fitting.resample(frame), *fitting.resample(None)):
-                container.mux(stream.encode(part))
-            container.mux(stream.encode(None))
-    return path
 
 
 # Reading
@@ -74,6 +52,7 @@ def test_other_formats_of_soundfile(tmp_path, name, subtype):
         ("song.ac3", "ac3", 44100, False),
         ("song.mka", "aac", 44100, False),
         ("song.avi", "pcm_s16le", 44100, True),
+        ("studio.m4a", "aac", 48000, True),
         ("song.mp3", "libmp3lame", 44100, True),
     ],
 )

@@ -27,7 +27,7 @@ from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
 from demixer.commands import demix
 from demixer.model.building import build_network
-from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
+from tests.song_files import TINY_HPARAMS, encode, music, noise, read, snr_db, write_song, write_tiny_model
 
 SAMPLES = 4_000
 
@@ -108,6 +108,34 @@ def well(name, make, stem=None):
     return Case(name, make, None, (f"{stem or Path(name).stem}_vocals.wav",), 0)
 
 
+def damaged(name, make, reason):
+    """A song that is separated as far as it goes."""
+    line = f"it is damaged ({reason}): separated as far as it goes"
+    return Case(name, make, line, (f"{Path(name).stem}_vocals.wav",), 0, "note")
+
+
+def old_tag(path):
+    """An ID3v1 tag in the encoding of its author's country."""
+    encode(path, "libmp3lame", options={"id3v2_version": "0"})
+    path.write_bytes(path.read_bytes() + b"TAG" + "Привет".encode("cp1251").ljust(125, b"\0"))
+
+
+def joined(path):
+    """Stereo at 44.1 kHz, then mono at 48 kHz."""
+    parts = ((2, 44_100), (1, 48_000))
+    content = [encode(path, "aac", noise(SAMPLES, channels), rate_hz).read_bytes() for channels, rate_hz in parts]
+    path.write_bytes(b"".join(content))
+
+
+def without_length(path):
+    """As an encoder writes FLAC into a pipe."""
+    write_song(path, music(SAMPLES), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+
+
 NOT_AUDIO = "it is no audio, or damaged beyond decoding"
 NO_FILE = "it is a folder, a pipe or a device: give a file"
 NOT_FINITE = "sample 1234 (at 0.028 s) is infinite or not a number: export it again"
@@ -142,6 +170,11 @@ CASES = [
         0,
         "note",
     ),
+    damaged("truncated.wav", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.75), "its last 25 % are missing"),
+    damaged("truncated.aiff", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.w64", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.au", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.ogg", cut(song(noise(50_000), subtype="VORBIS"), 0.5), "the end of its stream is missing"),
     Case("nan.wav", with_sample(float("nan")), NOT_FINITE),
     Case("infinite.wav", with_sample(float("-inf")), NOT_FINITE),
     Case(
@@ -178,6 +211,9 @@ CASES = [
     well("-t.wav", song()),
     well("[bold]markup[red].wav", song()),
     well(os.fsdecode(b"not \xff utf-8.wav"), song()),
+    well("old_tag.mp3", old_tag),
+    well("joined.aac", joined),
+    well("from_a_pipe.flac", without_length),
     Case("twice.wav", collide, None, ("twice.flac_vocals.wav", "twice.wav_vocals.wav"), 0),
     Case("folder.wav", Path.mkdir, None, (), 0),
 ]
