@@ -27,6 +27,7 @@ from demixer.songs.separating import separate_song
 from tests.conftest import PROJECT_DIR
 from tests.song_files import (
     TARGETS,
+    decoded,
     music,
     noise,
     read,
@@ -344,15 +345,21 @@ def test_another_run_into_the_same_folder_meanwhile(tmp_path, capsys):
 # Formats
 
 
-@pytest.mark.parametrize("name", FORMATS)
+SUBTYPES = {"wav16": "PCM_16", "wav24": "PCM_24", "wav32f": "FLOAT", "flac": "PCM_24", "ogg": "VORBIS"}
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].holds_all])
 def test_formats(tmp_path, name):
     song = music(20_000)
     assert separate(write_song(tmp_path / "song.wav", song), tmp_path / "out", format=name) == 0
+    rate_hz = 48_000 if name == "opus" else 44_100
     for target, share in SHARES.items():
         path = tmp_path / "out" / f"song_{target}{FORMATS[name].suffix}"
-        assert soundfile.info(path).subtype == FORMATS[name].subtype
-        assert read(path).shape == (2, 20_000)
-        assert snr_db(share * song, read(path)) > 25
+        samples, audio = decoded(path)
+        assert name not in SUBTYPES or soundfile.info(path).subtype == SUBTYPES[name]
+        assert (audio.sample_rate_hz, audio.damage) == (rate_hz, None)
+        assert samples.shape == (2, math.ceil(20_000 * rate_hz / 44_100))
+        assert snr_db(share * music(samples.shape[1], rate_hz)[:, 300:-300], samples[:, 300:-300]) > 25
 
 
 @pytest.mark.parametrize(
@@ -362,7 +369,7 @@ def test_formats(tmp_path, name):
 def test_two_stems_add_up_to_the_mixture_exactly(tmp_path, name, subtype, bits, keep_rate):
     """Whole numbers are compared: not one step is lost in an integer format."""
     rate_hz = 48_000 if keep_rate else 44_100
-    path = write_song(tmp_path / "song.wav", noise(20_000, peak=0.999), rate_hz, subtype=subtype)
+    path = write_song(tmp_path / "song.wav", noise(20_000, peak=0.8), rate_hz, subtype=subtype)
     assert separate(path, tmp_path / "out", two_stems="vocals", format=name, keep_rate=keep_rate) == 0
     suffix = FORMATS[name].suffix
     assert names(tmp_path / "out") == [f"song_no_vocals{suffix}", f"song_vocals{suffix}"]

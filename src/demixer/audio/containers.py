@@ -43,7 +43,7 @@ class ContainerReader:
     """
 
     def __init__(self, path: Path, number: int = 0, whole_frames: bool = False) -> None:
-        self.path, self.whole_frames = path, whole_frames
+        self.whole_frames = whole_frames
         self.handle = path.open("rb")  # FFmpeg is handed the open file, and opens no other
         self.damage: str | None = None
         try:
@@ -63,6 +63,7 @@ class ContainerReader:
         self.decoded = chain([first], self.decoded)
         self.sample_rate_hz, self.channels = first.sample_rate, first.layout.nb_channels
         self.layout, self.frames = first.layout, self._told_frames()
+        self.missing_end = missing_end(path)
         self.converters: dict[tuple[object, ...], AudioResampler] = {}
 
     def _told_frames(self) -> int | None:
@@ -90,7 +91,7 @@ class ContainerReader:
         if self.damage is None and self._length_is_known() and received < self.frames - self.sample_rate_hz:
             self.damage = f"its header tells of {self.frames / self.sample_rate_hz:.1f} s"
         if self.damage is None and received:
-            self.damage = missing_end(self.path)
+            self.damage = self.missing_end
 
     def _length_is_known(self) -> bool:
         """Whether the file says how long it is, rather than FFmpeg estimating it from the bit rate."""

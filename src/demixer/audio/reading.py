@@ -136,11 +136,11 @@ class SoundFileReader:
     """What libsndfile decodes: wav, flac, ogg, opus, aiff and more."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.file = soundfile.SoundFile(os.fsencode(path))
         self.sample_rate_hz, self.channels = self.file.samplerate, self.file.channels
         self.frames: int | None = self.file.frames if self.file.frames < UNKNOWN_FRAMES else None
         self.damage: str | None = None
+        self.missing_end = missing_end(path)
 
     def seek(self, seconds: float) -> None:
         self.file.seek(min(round(seconds * self.sample_rate_hz), self.file.frames))
@@ -156,7 +156,7 @@ class SoundFileReader:
         if self.damage is None and received < self.file.frames:
             self.damage = f"its header tells of {self.file.frames / self.sample_rate_hz:.1f} s"
         if self.damage is None and received:
-            self.damage = missing_end(self.path)
+            self.damage = self.missing_end
 
     def close(self) -> None:
         self.file.close()

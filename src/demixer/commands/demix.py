@@ -27,7 +27,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_device("-d", "--device")
     add("--precision", default="auto", help="auto (bf16 or fp16, where it is native; default), fp32, bf16 or fp16")
     add("--two-stems", metavar="TARGET", help="write TARGET and no_TARGET, everything else")
-    add("--format", default="wav32f", help="wav32f (default: neither clips nor rounds), wav16, wav24, flac, mp3, ogg")
+    add("--format", default="wav32f", metavar="F", help="wav32f (default: neither clips nor rounds), wav16, wav24, "
+        "flac, mp3, ogg, m4a (AAC), opus (at 48 kHz, its only rate), stem.m4a (one file for DJ programs)")  # fmt: skip
+    add("--bitrate", type=int, metavar="KBPS", help="kbit/s of mp3, ogg, m4a, opus, stem.m4a; default: good for music")
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")
     add("--clip", default="rescale", help="stems beyond the format's range: rescale (default), clamp or error")
     add("--shifts", type=int, help="average over this many shifted copies: better, and as many times slower")
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     from demixer.songs.options import Options
 
     keep_freed_memory()
-    options = Options(args.target, args.two_stems, args.format, args.keep_rate, args.clip, args.overwrite)
+    options = Options(args.target, args.two_stems, args.format, args.keep_rate, args.clip, args.overwrite, args.bitrate)
     process = Process.from_environment()
     with process.leaving_together():
         separator = Separator.from_pretrained(args.ckpt_path, process.device(args.device), args.precision)

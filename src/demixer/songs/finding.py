@@ -11,7 +11,8 @@ from demixer.audio import AUDIO_SUFFIXES
 from demixer.errors import UserError, one_line
 
 NAME_LIMIT_BYTES = 255
-STEM_FILE_SUFFIX = ".stem.mp4"  # Native Instruments' format for several streams in one file; MUSDB18 comes in it
+# Native Instruments' format for several streams in one file; MUSDB18 comes in it
+STEM_FILE_SUFFIXES = (".stem.mp4", ".stem.m4a")
 
 Refusals = dict[Path, str]  # the reason why a file or folder cannot be used
 
@@ -43,7 +44,7 @@ def find_songs(
     Args:
         inputs: files (whatever their suffix) and folders (searched to all depths for known suffixes).
         output_dir: where stems go.
-        stems: names of the stems.
+        stems: names of the stems; "" for a file that holds all of them.
         suffix: of the stems' files.
 
     Raises:
@@ -56,7 +57,7 @@ def find_songs(
     songs = []
     for file, name in found:
         stem_of = name if bare_names[_same(_bare(name))] > 1 else _bare(name)
-        songs.append(Song(file, {stem: output_dir / f"{stem_of}_{stem}{suffix}" for stem in stems}))
+        songs.append(Song(file, {stem: output_dir / f"{stem_of}{_ending(stem)}{suffix}" for stem in stems}))
     written = {output.with_suffix("").resolve() for song in songs for output in song.outputs.values()}
     songs = [song for song in songs if song.path.with_suffix("").resolve() not in written]
     if not songs:
@@ -100,9 +101,15 @@ def _walk(folder: Path, output_dir: Path, parents: tuple[Path, ...], refused: Re
 
 def _bare(name: Path) -> Path:
     """The name without its suffix."""
-    if name.name.lower().endswith(STEM_FILE_SUFFIX):
-        return name.with_name(name.name[: -len(STEM_FILE_SUFFIX)])
+    for suffix in STEM_FILE_SUFFIXES:
+        if name.name.lower().endswith(suffix):
+            return name.with_name(name.name[: -len(suffix)])
     return name.with_suffix("")
+
+
+def _ending(stem: str) -> str:
+    """What a stem's file has after the song's name; a file of all stems has nothing."""
+    return f"_{stem}" if stem else ""
 
 
 def _same(path: Path) -> str:

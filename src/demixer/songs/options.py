@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from demixer.audio import FORMATS, AudioFormat
 from demixer.errors import UserError
 
+STEM_FILE_STEMS = 4  # as Native Instruments' specification has it
 CLIPS = ("rescale", "clamp", "error")
 
 
@@ -21,6 +22,7 @@ class Options:
         clip: what to do with stems that would clip in the format: make all of a song's stems quieter by the same
             factor (rescale), cut them (clamp), or give the song up (error).
         overwrite: separate a song whose stems are there already.
+        bitrate: of a lossy format, in kbit/s; None: what is good enough for music.
 
     Raises:
         UserError: a choice is unknown or two contradict each other.
@@ -32,18 +34,28 @@ class Options:
     keep_rate: bool = False
     clip: str = "rescale"
     overwrite: bool = False
+    bitrate: int | None = None
 
     def __post_init__(self) -> None:
         if self.targets and self.two_stems:
             raise UserError("`--two-stems` names the stem to write: leave `--target` out")
         if self.format not in FORMATS:
             raise UserError(f"`format` (={self.format!r}) must be one of {', '.join(FORMATS)}")
+        if self.bitrate is not None:
+            self.audio_format.check_bitrate(self.bitrate)
+        if self.audio_format.holds_all and (self.targets or self.two_stems):
+            raise UserError(f"`{self.format}` holds the mixture and all stems: leave `--target` and `--two-stems` out")
         if self.clip not in CLIPS:
             raise UserError(f"`clip` (={self.clip!r}) must be one of {', '.join(CLIPS)}")
 
     @property
     def audio_format(self) -> AudioFormat:
         return FORMATS[self.format]
+
+    @property
+    def needs_mixture(self) -> bool:
+        """Whether stems are not all that is written."""
+        return bool(self.two_stems) or self.audio_format.holds_all
 
     def estimated(self, of_model: Sequence[str]) -> tuple[str, ...]:
         """The targets that are taken from the network.
@@ -57,7 +69,18 @@ class Options:
             raise UserError(f"the model has no target {', '.join(unknown)}: it separates {', '.join(of_model)}")
         return wanted
 
-    def written(self, of_model: Sequence[str]) -> tuple[str, ...]:
+    def stems(self, of_model: Sequence[str]) -> tuple[str, ...]:
         """Names of the stems that are written."""
         estimated = self.estimated(of_model)
         return (self.two_stems, f"no_{self.two_stems}") if self.two_stems else estimated
+
+    def written(self, of_model: Sequence[str]) -> tuple[str, ...]:
+        """Names of the stems, a file each; one without a name where all are in one file.
+
+        Raises:
+            UserError: the format cannot hold the model's stems.
+        """
+        stems = self.stems(of_model)
+        if self.audio_format.holds_all and len(stems) != STEM_FILE_STEMS:
+            raise UserError(f"`{self.format}` holds {STEM_FILE_STEMS} stems: the model separates {', '.join(of_model)}")
+        return ("",) if self.audio_format.holds_all else stems

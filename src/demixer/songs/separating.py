@@ -1,16 +1,13 @@
 """One song: read, separate and write as a stream; its stems appear together, once all of them are whole."""
 
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from itertools import tee
 
 import torch
 from torch import Tensor
 
-from demixer.audio import AudioReader, open_audio, resample_blocks
+from demixer.audio import AudioReader, open_audio, open_stems, read_tags, resample_blocks, write_tags
 from demixer.errors import UserError
 from demixer.separation.checks import MAX_CHANNELS
 from demixer.separation.separator import Separator
@@ -52,41 +49,47 @@ def separate_song(
     with open_audio(song.path) as audio, hidden_folder(target_dir) as folder:
         if audio.channels > MAX_CHANNELS:
             raise UserError(f"it has {audio.channels} channels: mix it down to stereo or mono first")
-        rate_hz = audio.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
+        rate_hz = _written_rate_hz(audio, separator, options)
         options.audio_format.check_rate(rate_hz, audio.channels)
         seconds = None if audio.frames is None else audio.frames / audio.sample_rate_hz
+        tags = read_tags(song.path)
         leveller = Leveller(options, folder / "spool")
-        blocks = _timed(_separated(audio, separator, options, block_samples), rate_hz, begin(seconds))
+        blocks = _timed(_separated(audio, separator, options, rate_hz, block_samples), rate_hz, begin(seconds))
         hidden = [folder / f"{number}{path.suffix}" for number, path in enumerate(song.outputs.values())]
-        with ExitStack() as stack:
-            frames = None if seconds is None else round(seconds * rate_hz)
-            files = [options.audio_format.open(path, rate_hz, audio.channels, frames) for path in hidden]
-            writers = [stack.enter_context(file) for file in files]
-            encoders = stack.enter_context(ThreadPoolExecutor(len(writers)))  # mp3 takes as long as the network
+        frames = None if seconds is None else round(seconds * rate_hz)
+        settings = (rate_hz, audio.channels, frames, options.bitrate)
+        with open_stems(options.audio_format, hidden, options.stems(separator.targets), *settings) as write:
             for stems in leveller.levelled(blocks):
-                list(encoders.map(operator.call, writers, stems))
+                write(stems)
+        for path, stem in zip(hidden, song.outputs, strict=True):
+            write_tags(path, tags.of_stem(stem))
         for path, output in zip(hidden, song.outputs.values(), strict=True):
             os.replace(path, output)
     damage = f"it is damaged ({audio.damage}): separated as far as it goes" if audio.damage else None
     return [remark for remark in (damage, leveller.remark()) if remark]
 
 
-def _separated(audio: AudioReader, separator: Separator, options: Options, block_samples: int) -> Iterator[Tensor]:
-    """The wanted estimates (…, C, any length) at the rate of the output; with two stems, the mixture after them."""
+def _written_rate_hz(audio: AudioReader, separator: Separator, options: Options) -> int:
+    """The sample rate of a song's stems."""
+    return options.audio_format.written_rate_hz(audio.sample_rate_hz if options.keep_rate else separator.sample_rate_hz)
+
+
+def _separated(
+    audio: AudioReader, separator: Separator, options: Options, rate_hz: int, block_samples: int
+) -> Iterator[Tensor]:
+    """The wanted estimates (…, C, any length) at the rate of the output; where it is needed, the mixture after them."""
     targets = [separator.targets.index(target) for target in options.estimated(separator.targets)]
-    blocks = _finite(audio, block_samples)
-    if options.keep_rate:
-        mixture, blocks = tee(blocks)
+    blocks, mixture = tee(_finite(audio, block_samples))
     own_rate = resample_blocks(blocks, audio.sample_rate_hz, separator.sample_rate_hz)
-    if not options.keep_rate:
-        mixture, own_rate = tee(own_rate)
+    if rate_hz != audio.sample_rate_hz:  # as the network hears it
+        own_rate, mixture = tee(own_rate)
+        mixture = resample_blocks(mixture, separator.sample_rate_hz, rate_hz)
     stems = (estimates[targets] for estimates in separator.stream(own_rate))
-    if options.keep_rate:
-        stems = resample_blocks(stems, separator.sample_rate_hz, audio.sample_rate_hz)
+    stems = resample_blocks(stems, separator.sample_rate_hz, rate_hz)
     for samples, estimates in in_step(mixture, stems):
         if not estimates.isfinite().all():
             raise UserError("its stems overflow: its samples are far beyond ±1, make it quieter")
-        yield torch.cat([estimates, samples[None]]) if options.two_stems else estimates
+        yield torch.cat([estimates, samples[None]]) if options.needs_mixture else estimates
 
 
 def _finite(audio: AudioReader, block_samples: int) -> Iterator[Tensor]:
