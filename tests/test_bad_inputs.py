@@ -274,6 +274,14 @@ def test_a_bad_song_costs_one_line_and_no_other_song(tmp_path, model, capsys, ca
     assert read(tmp_path / "out" / "good_vocals.wav").shape == (2, SAMPLES)
 
 
+@pytest.mark.parametrize(("name", "rate_hz"), [("ogg", 384_000), ("mp3", 96_000), ("m4a", 192_000)])
+def test_a_rate_that_the_format_cannot_hold(tmp_path, model, capsys, name, rate_hz):
+    path = write_song(tmp_path / "in" / "studio.wav", music(SAMPLES), rate_hz)
+    assert separate(tmp_path, model, "--keep-rate", "--format", name) == 1
+    line = f"error: `{path}`: {name} cannot hold {rate_hz} Hz: choose another `--format`\n"
+    assert capsys.readouterr().err == line
+
+
 def test_silence_gives_silence(tmp_path, model):
     write_song(tmp_path / "in" / "silence.wav", torch.zeros(2, SAMPLES))
     assert separate(tmp_path, model) == 0
@@ -330,6 +338,11 @@ def typed(value):
             ["-i", "x", "-o", "out", "--format", "wma"],
             "`format` (='wma') must be one of wav16, wav24, wav32f, flac, mp3, ogg",
         ),
+        (
+            ["-i", "x", "-o", "out", "--format", "mp3", "--bitrate", "9"],
+            "`--bitrate` (=9) must lie in 64 … 320 kbit/s for mp3",
+        ),
+        (["-i", "x", "-o", "out", "--bitrate", "128"], "`--bitrate` is for mp3, ogg, m4a and opus: wav loses nothing"),
         (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
         (["-i", "", "-o", "out"], "argument -i/--in-path: the name is empty"),
         (["-i", "x", "-o", "out", "--two-stems", "vocals", "-t", "bass"], "`--two-stems` names the stem to write"),

@@ -1,6 +1,7 @@
 """The files that stems are written to: equal for equal stems, as long as the song, with its title and cover."""
 
 import json
+import resource
 import time
 from contextlib import ExitStack
 
@@ -221,3 +222,15 @@ def test_an_error_while_writing_is_the_error_that_is_told(tmp_path, name):
         write = stack.enter_context(FORMATS[name].open(tmp_path / f"stem{FORMATS[name].suffix}", 44_100, 2))
         write(music(3_000))
         raise UserError("the song ends")
+
+
+@pytest.mark.parametrize("name", ["m4a", "opus"])
+def test_a_full_disk_is_told(tmp_path, name):
+    """No file may grow beyond 50 kB; what cannot be written is no song."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises((OSError, UserError), match="File too large"):
+            written(tmp_path / f"stem{FORMATS[name].suffix}", name, noise(200_000), block=50_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

@@ -13,6 +13,7 @@ from av.container import OutputContainer
 from torch import Tensor
 
 from demixer.audio.stem_atom import write_stem_atom
+from demixer.errors import UserError, one_line
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,24 @@ class ContainerEncoder:
         options = {"fflags": "+bitexact", "max_interleave_delta": "0"}  # streams may run ahead of each other
         if self.muxer == "ipod":
             options["movie_timescale"] = str(sample_rate_hz)
-        with path.open("wb") as file, av.open(file, "w", self.muxer, options) as container:
-            lock = Lock()
-            encoders = []
-            for _ in range(streams):
-                stream = container.add_stream(self.codec, sample_rate_hz, layout="mono" if channels == 1 else "stereo")
-                stream.bit_rate, stream.format = 1000 * kbps, self.sample_format
-                encoders.append(StreamEncoder(container, stream, lock))
-            container.start_encoding()
-            yield [encoder.write for encoder in encoders]
-            for encoder in encoders:
-                encoder.finish()
+        try:
+            with path.open("wb") as file, av.open(file, "w", self.muxer, options) as container:
+                lock = Lock()
+                encoders = []
+                for _ in range(streams):
+                    stream = container.add_stream(
+                        self.codec, sample_rate_hz, layout="mono" if channels == 1 else "stereo"
+                    )
+                    stream.bit_rate, stream.format = 1000 * kbps, self.sample_format
+                    encoders.append(StreamEncoder(container, stream, lock))
+                container.start_encoding()
+                yield [encoder.write for encoder in encoders]
+                for encoder in encoders:
+                    encoder.finish()
+        except av.FFmpegError as error:  # raised again as the file is closed, after what came first
+            first = error.__context__ if isinstance(error.__context__, OSError) else error
+            reason = first.strerror or one_line(first)
+            raise UserError(f"its stems cannot be written ({reason}): is the disk full?") from error
 
 
 class StreamEncoder:
