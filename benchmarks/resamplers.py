@@ -1,7 +1,7 @@
 """What changing the sample rate costs, in sound and in time: ``python benchmarks/resamplers.py``.
 
 Tones are resampled from 48 to 44.1 kHz: how much of each is left, and how loud the tones above the new band come back
-as others. The time is what the processor computes for a minute of stereo noise, whatever else runs on it.
+as others. The time is what the processor computes for a second of stereo noise, whatever else runs on it.
 """
 
 import argparse
@@ -23,6 +23,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT_DIR / "src"))
 
 from demixer.audio import resample_blocks
+from demixer.errors import run
 
 Resampler = Callable[[Tensor, int, int], Tensor]  # (C, L) in float32, from Hz, to Hz
 
@@ -103,7 +104,7 @@ def seconds_per_second(resampler: Resampler, from_hz: int, seconds: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-s", "--seconds", type=int, default=60, help="of noise; default: %(default)s")
+    parser.add_argument("-s", "--seconds", type=int, default=20, help="of noise; default: %(default)s")
     args = parser.parse_args()
     torch.set_num_threads(1)
     tones = [f"{hz // 1000} kHz" for hz in TONES_HZ]
@@ -117,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
