@@ -28,7 +28,7 @@ from demixer.checkpoints.weights import write_weights
 from demixer.commands import demix
 from demixer.model.building import build_network
 from demixer.songs.manifest import MANIFEST_NAME
-from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
+from tests.song_files import TINY_HPARAMS, encode, music, noise, read, snr_db, write_song, write_tiny_model
 
 SAMPLES = 4_000
 
@@ -109,6 +109,34 @@ def well(name, make, stem=None):
     return Case(name, make, None, (f"{stem or Path(name).stem}_vocals.wav",), 0)
 
 
+def damaged(name, make, reason):
+    """A song that is separated as far as it goes."""
+    line = f"it is damaged ({reason}): separated as far as it goes"
+    return Case(name, make, line, (f"{Path(name).stem}_vocals.wav",), 3, "note")
+
+
+def old_tag(path):
+    """An ID3v1 tag in the encoding of its author's country."""
+    encode(path, "libmp3lame", options={"id3v2_version": "0"})
+    path.write_bytes(path.read_bytes() + b"TAG" + "Привет".encode("cp1251").ljust(125, b"\0"))
+
+
+def joined(path):
+    """Stereo at 44.1 kHz, then mono at 48 kHz."""
+    parts = ((2, 44_100), (1, 48_000))
+    content = [encode(path, "aac", noise(SAMPLES, channels), rate_hz).read_bytes() for channels, rate_hz in parts]
+    path.write_bytes(b"".join(content))
+
+
+def without_length(path):
+    """As an encoder writes FLAC into a pipe."""
+    write_song(path, music(SAMPLES), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+
+
 NOT_AUDIO = "it is no audio, or damaged beyond decoding"
 NO_FILE = "it is a folder, a pipe or a device: give a file"
 NOT_FINITE = "sample 1234 (at 0.028 s) is infinite or not a number: export it again"
@@ -143,6 +171,11 @@ CASES = [
         3,
         "note",
     ),
+    damaged("truncated.wav", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.75), "its last 25 % are missing"),
+    damaged("truncated.aiff", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.w64", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.au", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.ogg", cut(song(noise(50_000), subtype="VORBIS"), 0.5), "the end of its stream is missing"),
     Case("nan.wav", with_sample(float("nan")), NOT_FINITE),
     Case("infinite.wav", with_sample(float("-inf")), NOT_FINITE),
     Case(
@@ -183,6 +216,9 @@ CASES = [
     well("-t.wav", song()),
     well("[bold]markup[red].wav", song()),
     well(os.fsdecode(b"not \xff utf-8.wav"), song()),
+    well("old_tag.mp3", old_tag),
+    well("joined.aac", joined),
+    well("from_a_pipe.flac", without_length),
     Case("twice.wav", collide, None, ("twice.flac_vocals.wav", "twice.wav_vocals.wav"), 0),
     Case("folder.wav", Path.mkdir, None, (), 0),
 ]
@@ -280,6 +316,14 @@ def test_an_input_in_the_place_of_a_stem(tmp_path, model, capsys):
     assert capsys.readouterr().err == f"error: `{good}`: {reason}\n"
 
 
+@pytest.mark.parametrize(("name", "rate_hz"), [("ogg", 384_000), ("mp3", 96_000), ("m4a", 192_000)])
+def test_a_rate_that_the_format_cannot_hold(tmp_path, model, capsys, name, rate_hz):
+    path = write_song(tmp_path / "in" / "studio.wav", music(SAMPLES), rate_hz)
+    assert separate(tmp_path, model, "--keep-rate", "--format", name) == 1
+    line = f"error: `{path}`: {name} cannot hold {rate_hz} Hz: choose another `--format`\n"
+    assert capsys.readouterr().err == line
+
+
 def test_silence_gives_silence(tmp_path, model):
     write_song(tmp_path / "in" / "silence.wav", torch.zeros(2, SAMPLES))
     assert separate(tmp_path, model) == 0
@@ -336,6 +380,11 @@ def typed(value):
             ["-i", "x", "-o", "out", "--format", "wma"],
             "`format` (='wma') must be one of wav16, wav24, wav32f, flac, mp3, ogg",
         ),
+        (
+            ["-i", "x", "-o", "out", "--format", "mp3", "--bitrate", "9"],
+            "`--bitrate` (=9) must lie in 64 … 320 kbit/s for mp3",
+        ),
+        (["-i", "x", "-o", "out", "--bitrate", "128"], "`--bitrate` is for mp3, ogg, m4a and opus: wav loses nothing"),
         (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
         (["-i", "", "-o", "out"], "argument -i/--in-path: the name is empty"),
         (

@@ -53,7 +53,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add("--tta", action="store_true", help="mean with the mirrored and the inverted mixture; up to four times as slow")
     add = parser.add_argument_group("how stems are written").add_argument
-    add("--format", default="wav32f", help="wav32f (default: neither clips nor rounds), wav16, wav24, flac, mp3, ogg")
+    add("--format", default="wav32f", metavar="F", help="wav32f (default: neither clips nor rounds), wav16, wav24, "
+        "flac, mp3, ogg, m4a (AAC), opus (at 48 kHz, its only rate), stem.m4a (one file for DJ programs)")  # fmt: skip
+    add("--bitrate", type=int, metavar="KBPS", help="kbit/s of mp3, ogg, m4a, opus, stem.m4a; default: good for music")
     add("--keep-rate", action="store_true", help="write at the song's sample rate instead of the model's, 44.1 kHz")
     add("--clip", default="rescale", help="stems beyond the format's range: rescale (default), clamp or error")
     add("--no-dither", dest="dither", action="store_false", help="round to 16 bits without noise")

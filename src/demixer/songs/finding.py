@@ -67,7 +67,7 @@ def find_songs(
     Args:
         inputs: files (whatever their suffix) and folders (searched to all depths for known suffixes).
         output_dir: where stems go.
-        stems: names of the stems.
+        stems: names of the stems; "" for a file that holds all of them.
         suffix: of the stems' files.
         name: template of the stems' names (:mod:`demixer.songs.naming`).
         model: the model's name, for the template.

@@ -10,7 +10,8 @@ from demixer.errors import UserError
 DEFAULT_NAME = "{folder}/{track}_{stem}"
 FIELDS = ("track", "stem", "folder", "model", "ext")
 NAME_LIMIT_BYTES = 255
-STEM_FILE_SUFFIX = ".stem.mp4"  # Native Instruments' format for several streams in one file; MUSDB18 comes in it
+# Native Instruments' format for several streams in one file; MUSDB18 comes in it
+STEM_FILE_SUFFIXES = (".stem.mp4", ".stem.m4a")
 
 
 def check_template(template: str) -> None:
@@ -39,22 +40,27 @@ def stem_path(template: str, track: Path, stem: str, song: Path, model: str, suf
     Args:
         template: fields in braces: track, stem, folder (of the track, below the input), model, ext (the song's own).
         track: the song's name below the input, without its suffix.
-        stem: the stem's name.
+        stem: the stem's name; "" of a file that holds all of them, whose name has no ``_{stem}``.
         song: the file.
         model: the model's name.
         suffix: of the stem's file.
 
     >>> stem_path("{track}/{stem}", Path("album/song"), "vocals", Path("song.mp3"), "", ".wav").as_posix()
     'song/vocals.wav'
+    >>> stem_path("{track}_{stem}", Path("song"), "", Path("song.mp3"), "", ".stem.m4a").as_posix()
+    'song.stem.m4a'
     """
+    if not stem:
+        template, stem = template.replace("_{stem}", ""), "stems"
     folder, ext = str(track.parent), song.suffix.removeprefix(".")
     return Path(template.format(track=track.name, stem=stem, folder=folder, model=model, ext=ext) + suffix)
 
 
 def bare(name: Path) -> Path:
     """The name without its suffix."""
-    if name.name.lower().endswith(STEM_FILE_SUFFIX):
-        return name.with_name(name.name[: -len(STEM_FILE_SUFFIX)])
+    for suffix in STEM_FILE_SUFFIXES:
+        if name.name.lower().endswith(suffix):
+            return name.with_name(name.name[: -len(suffix)])
     return name.with_suffix("")
 
 

@@ -8,6 +8,7 @@ from demixer.audio import FORMATS, AudioFormat
 from demixer.errors import UserError
 from demixer.songs.naming import DEFAULT_NAME, check_template
 
+STEM_FILE_STEMS = 4  # as Native Instruments' specification has it
 CLIPS = ("rescale", "clamp", "error")
 
 
@@ -30,6 +31,7 @@ class Options:
         downmix: mix songs of more than two channels down to stereo, rather than refuse them.
         strict: take a damaged song for one that failed, rather than separate it as far as it goes.
         name: template of the stems' names (:mod:`demixer.songs.naming`).
+        bitrate: of a lossy format, in kbit/s; None: what is good enough for music.
 
     Raises:
         UserError: a choice is unknown or two contradict each other.
@@ -48,6 +50,7 @@ class Options:
     downmix: bool = False
     strict: bool = False
     name: str = DEFAULT_NAME
+    bitrate: int | None = None
 
     def __post_init__(self) -> None:
         if self.targets and self.two_stems:
@@ -61,6 +64,11 @@ class Options:
             raise UserError(f"`--end` (={self.end_seconds:g}) must be after `--start` (={self.start_seconds:g}), in s")
         if self.format not in FORMATS:
             raise UserError(f"`format` (={self.format!r}) must be one of {', '.join(FORMATS)}")
+        if self.bitrate is not None:
+            self.audio_format.check_bitrate(self.bitrate)
+        if self.audio_format.holds_all and (self.targets or self.residual_name):
+            chosen = "--target" if self.targets else "--two-stems" if self.two_stems else "--residual"
+            raise UserError(f"`{self.format}` holds the mixture and all stems as they are: leave `{chosen}` out")
         if self.clip not in CLIPS:
             raise UserError(f"`clip` (={self.clip!r}) must be one of {', '.join(CLIPS)}")
         check_template(self.name)
@@ -81,6 +89,11 @@ class Options:
         """The stem, the last one, that is what the others leave of the mixture."""
         return f"no_{self.two_stems}" if self.two_stems else self.residual
 
+    @property
+    def needs_mixture(self) -> bool:
+        """Whether stems are not all that is written or computed with."""
+        return bool(self.residual_name) or self.audio_format.holds_all
+
     def estimated(self, of_model: Sequence[str]) -> tuple[str, ...]:
         """The targets that are taken from the network.
 
@@ -95,7 +108,7 @@ class Options:
             raise UserError(f"the model has no target {', '.join(unknown)}: it separates {', '.join(of_model)}")
         return wanted
 
-    def written(self, of_model: Sequence[str]) -> tuple[str, ...]:
+    def stems(self, of_model: Sequence[str]) -> tuple[str, ...]:
         """Names of the stems that are written.
 
         Raises:
@@ -107,3 +120,14 @@ class Options:
             raise UserError(f"`--residual {self.residual}`: the model has no other target, try `--two-stems`")
         estimated = self.estimated(of_model)
         return (*estimated, self.residual_name) if self.residual_name else estimated
+
+    def written(self, of_model: Sequence[str]) -> tuple[str, ...]:
+        """Names of the stems, a file each; one without a name where all are in one file.
+
+        Raises:
+            UserError: the model has no such target, or the format cannot hold its stems.
+        """
+        stems = self.stems(of_model)
+        if self.audio_format.holds_all and len(stems) != STEM_FILE_STEMS:
+            raise UserError(f"`{self.format}` holds {STEM_FILE_STEMS} stems: the model separates {', '.join(of_model)}")
+        return ("",) if self.audio_format.holds_all else stems

@@ -1,10 +1,7 @@
 """One song: read, separate and write as a stream; its stems appear together, once all of them are whole."""
 
-import operator
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -12,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from demixer.audio import resample_blocks
+from demixer.audio import open_stems, read_tags, resample_blocks, write_tags
 from demixer.errors import UserError
 from demixer.separation.streams import in_step
 from demixer.separation.waveforms import WaveformSeparator
@@ -79,60 +76,56 @@ def separate_song(
         OSError: a file cannot be written.
     """
     with open_mixture(song.path, options, block_samples) as mixture, hidden_folder(song.folder, song.key) as folder:
-        rate_hz = mixture.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
+        rate_hz = _written_rate_hz(mixture, separator, options)
         options.audio_format.check_rate(rate_hz, mixture.channels)
+        tags = read_tags(song.path)
         advance = begin(mixture.seconds)
 
         def again() -> Iterator[Tensor]:
             with open_mixture(song.path, options, block_samples) as mixture:
-                for block in _separated(mixture, separator, options):
+                for block in _separated(mixture, separator, options, rate_hz):
                     yield block
                     advance(0.0)  # it was counted when it was first separated
 
         leveller = Leveller(options, folder / "spool")
-        blocks = _timed(_separated(mixture, separator, options), rate_hz, advance)
+        blocks = _timed(_separated(mixture, separator, options, rate_hz), rate_hz, advance)
         hidden = [folder / f"{number}{path.suffix}" for number, path in enumerate(song.outputs.values())]
         frames = None if mixture.seconds is None else round(mixture.seconds * rate_hz)
+        settings = (rate_hz, mixture.channels, frames, options.bitrate)
         for stems in leveller.takes(blocks, again):
-            with _open_stems(hidden, options, rate_hz, mixture.channels, frames) as write:
+            with open_stems(options.audio_format, hidden, options.stems(separator.targets), *settings) as write:
                 for block in stems:
                     write(block)
         if options.strict and mixture.damage:
             raise UserError(f"it is damaged ({mixture.damage}), which `--strict` takes for a failure")
+        for path, stem in zip(hidden, song.outputs, strict=True):
+            write_tags(path, tags.of_stem(stem))
         remarks = tuple(filter(None, [options.excerpt(), leveller.remark()]))
         separated = Separated(mixture.seconds, mixture.damage, remarks)
         place(dict(zip(hidden, song.outputs.values(), strict=True)), separated)
     return separated
 
 
-@contextmanager
-def _open_stems(
-    paths: Sequence[Path], options: Options, rate_hz: int, channels: int, frames: int | None
-) -> Iterator[Callable[[Tensor], object]]:
-    """Open the stems' files; give the function that appends a block (S, C, any length)."""
-    with ExitStack() as stack:
-        files = [options.audio_format.open(path, rate_hz, channels, frames) for path in paths]
-        writers = [stack.enter_context(file) for file in files]
-        encoders = stack.enter_context(ThreadPoolExecutor(len(writers)))  # mp3 takes as long as the network
-        yield lambda block: list(encoders.map(operator.call, writers, block))
+def _written_rate_hz(mixture: Mixture, separator: WaveformSeparator, options: Options) -> int:
+    """The sample rate of a song's stems."""
+    wanted_hz = mixture.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
+    return options.audio_format.written_rate_hz(wanted_hz)
 
 
-def _separated(mixture: Mixture, separator: WaveformSeparator, options: Options) -> Iterator[Tensor]:
-    """The wanted estimates (…, C, any length) at the rate of the output; for a residual, the mixture after them."""
+def _separated(mixture: Mixture, separator: WaveformSeparator, options: Options, rate_hz: int) -> Iterator[Tensor]:
+    """The wanted estimates (…, C, any length) at the rate of the output; where it is needed, the mixture after them."""
     targets = [separator.targets.index(target) for target in options.estimated(separator.targets)]
-    blocks = mixture.blocks()
-    if options.keep_rate:
-        song, blocks = tee(blocks)
+    blocks, song = tee(mixture.blocks())
     own_rate = resample_blocks(blocks, mixture.sample_rate_hz, separator.sample_rate_hz)
-    if not options.keep_rate:
-        song, own_rate = tee(own_rate)
+    if rate_hz != mixture.sample_rate_hz:  # as the network hears it
+        own_rate, song = tee(own_rate)
+        song = resample_blocks(song, separator.sample_rate_hz, rate_hz)
     stems = (estimates[targets] for estimates in separator.stream(own_rate))
-    if options.keep_rate:
-        stems = resample_blocks(stems, separator.sample_rate_hz, mixture.sample_rate_hz)
+    stems = resample_blocks(stems, separator.sample_rate_hz, rate_hz)
     for samples, estimates in in_step(song, stems):
         if not estimates.isfinite().all():
             raise UserError(_why_not_finite(mixture.peak))
-        yield torch.cat([estimates, samples[None]]) if options.residual_name else estimates
+        yield torch.cat([estimates, samples[None]]) if options.needs_mixture else estimates
 
 
 def _why_not_finite(peak: float) -> str:
