@@ -215,6 +215,16 @@ def test_files_without_tags_stay_as_they_are(tmp_path):
     assert path.read_bytes() == content
 
 
+def test_stems_of_many_hours_stay_without_tags(tmp_path):
+    """They are RF64, which has no place for them that others read."""
+    path = tmp_path / "stem.wav"
+    with FORMATS["wav32f"].open(path, 44_100, 2, frames=4 * 3600 * 44_100) as write:
+        write(music(100))
+    content = path.read_bytes()
+    write_tags(path, Tags(TEXTS))
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("name", ["wav32f", "m4a"])
 def test_an_error_while_writing_is_the_error_that_is_told(tmp_path, name):
     with ExitStack() as stack:

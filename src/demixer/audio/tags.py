@@ -87,12 +87,10 @@ def write_tags(path: Path, tags: Tags) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    if not (tags.texts or tags.cover):
+    if not (tags.texts or tags.cover) or _is_rf64(path):
         return
     try:
         file = mutagen.File(path)
-        if file is None:
-            return
         if file.tags is None:
             file.add_tags()
         kinds = {id3.ID3: _write_id3, mp4.MP4Tags: _write_mp4}
@@ -101,6 +99,11 @@ def write_tags(path: Path, tags: Tags) -> None:
         file.save()
     except mutagen.MutagenError as error:
         raise UserError(f"its stems' tags cannot be written ({one_line(error)}): is the disk full?") from error
+
+
+def _is_rf64(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"RF64"
 
 
 def _write_id3(file: mutagen.FileType, tags: Tags) -> None:
