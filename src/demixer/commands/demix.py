@@ -45,12 +45,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument_group("how well, and how fast").add_argument
     add("--segment", type=float, metavar="SECONDS", help="length of a window; default: the model's, mostly 3")
     add("--overlap", type=float, metavar="SHARE", help="of a window with the next; default: the model's, mostly 0.5")
-    add(
-        "--shifts",
-        type=int,
-        metavar="N",
-        help="mean of N shifted copies, N times as slow; the shipped model does not gain",
-    )
+    add("--shifts", type=int, metavar="N", help="mean of N shifted copies, N times as slow; not for the shipped model")
     add("--tta", action="store_true", help="mean with the mirrored and the inverted mixture; up to four times as slow")
     add = parser.add_argument_group("how stems are written").add_argument
     add("--format", default="wav32f", metavar="F", help="wav32f (default: neither clips nor rounds), wav16, wav24, "

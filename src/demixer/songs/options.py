@@ -108,12 +108,7 @@ class Options:
             raise UserError(f"the model has no target {', '.join(unknown)}: it separates {', '.join(of_model)}")
         return wanted
 
-    def stems(self, of_model: Sequence[str]) -> tuple[str, ...]:
-        """Names of the stems that are written.
-
-        Raises:
-            UserError: the model has no such target.
-        """
+    def _stems(self, of_model: Sequence[str]) -> tuple[str, ...]:
         if self.residual and self.residual not in of_model:
             raise UserError(f"the model has no target {self.residual}: it separates {', '.join(of_model)}")
         if self.residual and len(of_model) == 1:
@@ -127,7 +122,7 @@ class Options:
         Raises:
             UserError: the model has no such target, or the format cannot hold its stems.
         """
-        stems = self.stems(of_model)
+        stems = self._stems(of_model)
         if self.audio_format.holds_all and len(stems) != STEM_FILE_STEMS:
             raise UserError(f"`{self.format}` holds {STEM_FILE_STEMS} stems: the model separates {', '.join(of_model)}")
         return ("",) if self.audio_format.holds_all else stems

@@ -91,9 +91,10 @@ def separate_song(
         blocks = _timed(_separated(mixture, separator, options, rate_hz), rate_hz, advance)
         hidden = [folder / f"{number}{path.suffix}" for number, path in enumerate(song.outputs.values())]
         frames = None if mixture.seconds is None else round(mixture.seconds * rate_hz)
+        names = separator.targets if options.audio_format.holds_all else tuple(song.outputs)
         settings = (rate_hz, mixture.channels, frames, options.bitrate)
         for stems in leveller.takes(blocks, again):
-            with open_stems(options.audio_format, hidden, options.stems(separator.targets), *settings) as write:
+            with open_stems(options.audio_format, hidden, names, *settings) as write:
                 for block in stems:
                     write(block)
         if options.strict and mixture.damage:
