@@ -188,8 +188,11 @@ def test_earlier_stems_are_no_songs_whatever_the_options(tmp_path):
     assert files(tmp_path) == expected
     separate(tmp_path, tmp_path / "elsewhere", targets=["vocals"])
     assert files(tmp_path / "elsewhere") == {"song_vocals.wav"}
+    separate(tmp_path / "song_vocals.wav", tmp_path / "further", targets=["vocals"])  # named, and nothing else
+    assert files(tmp_path / "further") == {"song_vocals_vocals.wav"}
+    (tmp_path / "song.wav").unlink()
     with pytest.raises(UserError, match="holds nothing but stems that this program wrote"):
-        separate(tmp_path / "song_vocals.wav", tmp_path)
+        separate(tmp_path, tmp_path / "anew")
 
 
 @pytest.mark.parametrize("keeps_times", [True, False])

@@ -81,6 +81,8 @@ def find_songs(
     manifests = Manifests()
     stems_of_ours = {one for one in found if manifests.of(one.file.parent).lists(one.file.name)}
     candidates = [one for one in found if one not in stems_of_ours]
+    if not candidates:  # `demix stems/song_drums.wav` means it; `demix *.wav` meant the song beside its stems
+        candidates = [one for one in found if one.named]
     twins = Counter(same(bare(one.name)) for one in candidates)
     songs: dict[Found, Song] = {}
     for one in candidates:
