@@ -23,13 +23,13 @@ _OPCODES = (
     "SETITEMS SHORT_BINSTRING STOP TUPLE TUPLE1 TUPLE2 TUPLE3"
 )
 # torch.save names them as Python 2 did: its int is long, its str unicode
-_PLAIN = "dict list tuple set frozenset str unicode int long float bool complex bytearray".split()
+_PLAIN = ("dict", "list", "tuple", "set", "frozenset", "str", "unicode", "int", "long", "float", "bool", "complex")
 _NODES = ("Any", "Boolean", "Float", "Integer", "Path", "String")
 STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _DTYPES = ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", "complex64")
 ADMITTED = frozenset(
     {
-        *(f"builtins.{name}" for name in _PLAIN),
+        *(f"builtins.{name}" for name in (*_PLAIN, "bytearray")),
         *(f"torch.{name}Storage" for name in STORAGES),
         *(f"torch.{name}" for name in ("Size", "device", *_DTYPES)),
         *(f"torch._utils.{name}" for name in ("_rebuild_tensor_v2", "_rebuild_tensor", "_rebuild_parameter")),

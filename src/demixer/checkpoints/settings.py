@@ -57,6 +57,13 @@ class Settings:
             raise self.refuse(name, f"must be a number from {lowest:g} to {highest:g}")
         return value
 
+    def text(self, name: str) -> str:
+        """A text of at most 1000 characters, which must be there."""
+        value = self._get(name, None)
+        if not isinstance(value, str) or not 0 < len(value) <= 1000:
+            raise self.refuse(name, "must be a text of at most 1000 characters")
+        return value
+
     def choice(self, name: str, known: Collection[Any], default: Any = None) -> Any:
         """One of some values."""
         value = self._get(name, default)
@@ -64,10 +71,12 @@ class Settings:
             raise self.refuse(name, f"must be one of {', '.join(map(str, known))}")
         return value
 
-    def section(self, name: str, needed: bool = False) -> Self:
+    def section(self, name: Any, needed: bool = False) -> Self:
         """The settings under a name; none where it is not there or empty, unless it is needed."""
         value = self._get(name, None) if needed else self.values.get(name)
-        return type(self)({} if value is None else value, self.where, f"{self.path}{name}.")
+        return type(self)(
+            {} if value is None else value, self.where, f"{self.path}{name if isinstance(name, str) else brief(name)}."
+        )
 
     def only(self, known: Collection[str]) -> None:
         """Refuse every setting of another name."""
