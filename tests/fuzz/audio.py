@@ -16,7 +16,7 @@ from demixer.songs.separating import separate_song
 from tests.fuzz.formats import Format
 from tests.fuzz.mutations import mutated_bytes
 
-SAMPLES = 4_000
+SAMPLES = 9_000  # two frames of FLAC
 # suffix: how soundfile writes it, one file for each subtype
 SOUNDFILE = {
     "wav": ("WAV", ("PCM_16", "FLOAT", "ULAW", "IMA_ADPCM", "GSM610")),
@@ -103,7 +103,7 @@ def _by_ffmpeg(container: str, codec: str) -> bytes:
         track = file.add_stream(codec, rate=rate_hz, layout="stereo")
         track.bit_rate = 128_000  # wmav2 has no default
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(_tones().T), format="fltp", layout="stereo")
-        frame.sample_rate = rate_hz
+        frame.sample_rate, frame.pts = rate_hz, 0
         for packed in (frame, None):
             file.mux(track.encode(packed))
     return stream.getvalue()

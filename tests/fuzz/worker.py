@@ -25,13 +25,12 @@ LONGEST_LINE = 2_000
 
 def main() -> None:
     warnings.simplefilter("error")
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries remark
     from tests.fuzz.formats import formats
 
-    known = formats()
-    _limit_memory()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as place:
+    known, memory = formats(), "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with os.fdopen(os.dup(1), "w") as answers, tempfile.TemporaryDirectory(dir=memory) as place:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries remark
+        _limit_memory()
         os.chdir(place)
         for line in sys.stdin:
             name, seed = json.loads(line)
