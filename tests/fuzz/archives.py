@@ -11,19 +11,7 @@ from tests.fuzz.formats import Format
 from tests.fuzz.mutations import mutated_bytes
 
 NAMES = ("model/vocals.ckpt", "model/bass.ckpt", "model/inner/notes.txt")
-ODD_NAMES = (
-    "../x",
-    "/x",
-    "C:\\x",
-    "a" * 300,
-    "model",
-    "model/vocals.ckpt/x",
-    "\x1b[31m",
-    "a\x00b",
-    "",
-    ".",
-    "x/" * 500,
-)
+ODD_NAMES = ("../x", "/x", "C:\\x", "a" * 300, "model", "model/vocals.ckpt/x", "\x1b[31m", "a\x00b", ".", "x/" * 500)
 
 
 class ArchiveFormat(Format):

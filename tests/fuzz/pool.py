@@ -6,11 +6,13 @@ import selectors
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
+CASES_EACH = 1_000  # of a process: what libraries leak in all of them is not the fault of one
 WALL_SECONDS = 60  # without an answer, on a machine that may be busy; to start up takes some of it
 
 
@@ -24,9 +26,13 @@ class Worker:
     def __init__(self, source: Path = PROJECT_DIR / "src") -> None:
         self.source = source
         self.process: subprocess.Popen[str] | None = None
+        self.cases = 0
 
     def run(self, name: str, seed: int) -> tuple[str, str]:
         """Run a case; "well", "noted", "refused" or "failed", and what was said."""
+        self.cases += 1
+        if self.cases % CASES_EACH == 0:
+            self.stop()
         process = self.process = self.process or self._start()
         try:
             process.stdin.write(json.dumps([name, seed]) + "\n")
@@ -36,6 +42,8 @@ class Worker:
             answer = ""
         if answer:
             return tuple(json.loads(answer))
+        if answer is None:
+            process.kill()
         self.stop()
         if answer is None:
             return "failed", f"time: no answer in {WALL_SECONDS} s"
@@ -61,17 +69,20 @@ class Worker:
         )
 
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill() if self.process.poll() is None and not self._ends() else None
+        """End the process, whatever it does."""
+        if self.process is None:
+            return
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()  # at which it ends, if it can
+        if not self._ends():
+            self.process.kill()
             self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
-            self.process = None
+        self.process.stdout.close()
+        self.process = None
 
     def _ends(self) -> bool:
-        """Whether it ends by itself: its pipes are closed when it dies, and then it is gone in a moment."""
         try:
-            self.process.wait(0.5)
+            self.process.wait(5)
         except subprocess.TimeoutExpired:
             return False
         return True

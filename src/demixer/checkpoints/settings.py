@@ -37,7 +37,8 @@ class Settings:
         return UserError(f"{self._of()}`{self.path}{name}` (={brief(self.values.get(name))}) {rule}")
 
     def _get(self, name: str, default: Any) -> Any:
-        value = self.values.get(name, default)
+        value = self.values.get(name)
+        value = default if value is None else value  # as YAML's null, it is not given
         if value is None:
             raise UserError(f"{self._of()}the settings lack `{self.path}{name}`")
         return value

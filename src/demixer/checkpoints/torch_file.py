@@ -113,7 +113,16 @@ class _Records:
             return None if isinstance(value, type) else value
         if id(value) not in self.plain_values:
             self.plain_values[id(value)] = self._plain(value, depth + 1, tensors)
-        return self.plain_values[id(value)]
+        found = self.plain_values[id(value)]
+        if isinstance(found, Tensor):
+            self._count(found)
+        return found
+
+    def _count(self, tensor: Tensor) -> None:
+        """A tensor that stands in several places may become several when it is converted."""
+        self.told_bytes += tensor.numel() * tensor.itemsize
+        if self.told_bytes > MOST_COPIES * self.size_bytes + _ALLOWANCE_BYTES:
+            raise UserError(f"its tensors stand for more than {MOST_COPIES} times the bytes that it has")
 
     def _plain(self, value: Any, depth: int, tensors: bool) -> Any:
         if isinstance(value, StandIn):
@@ -137,9 +146,6 @@ class _Records:
         numel = math.prod(size)
         if numel > storage.numel or (numel and last >= storage.numel):
             raise UserError(f"a tensor in it of shape {brief(size)} has only {brief(storage.numel)} values")
-        self.told_bytes += numel * _DTYPES[storage.kind].itemsize
-        if self.told_bytes > MOST_COPIES * self.size_bytes + _ALLOWANCE_BYTES:
-            raise UserError(f"its tensors stand for more than {MOST_COPIES} times the bytes that it has")
         return self._values(storage).as_strided(size, stride, offset)
 
     def _values(self, storage: Storage) -> Tensor:
