@@ -2,6 +2,7 @@
 
 import io
 import re
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -51,6 +52,17 @@ def test_tensors_that_share_their_values_take_no_more_than_the_file(tmp_path: Pa
     torch.save({f"x{number}": values for number in range(10)}, tmp_path / "x.pt")
     with pytest.raises(UserError, match="stand for more than 2 times the bytes"):
         load_safely(tmp_path / "x.pt")
+
+
+def test_a_small_file_is_read_in_little_memory(tmp_path: Path) -> None:
+    torch.save({"x": torch.arange(4.0)}, tmp_path / "x.pt")
+    load_safely(tmp_path / "x.pt")
+    tracemalloc.start()
+    try:
+        load_safely(tmp_path / "x.pt")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_storage_is_as_large_as_its_record(tmp_path: Path) -> None:
