@@ -81,7 +81,11 @@ class _Records:
         self.plain_values: dict[int, Any] = {}  # by the identity of what they were made of, which is kept …
         self.kept: list[Any] = []  # … also where it was made on the way
         entries = content.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        # zipfile reads as much as a record claims to be when it is compressed
+        stored = (
+            entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size for entry in entries
+        )
+        if not all(stored):
             raise UserError("its records are compressed, which torch.save never does")
         if sum(entry.file_size for entry in entries) > size_bytes:
             raise UserError("its records tell of more bytes than it has")
@@ -92,17 +96,12 @@ class _Records:
 
     def read(self) -> Any:
         order = f"{self.place}byteorder"
-        if order in self.content.NameToInfo and self._bytes(self.content.getinfo(order)) != sys.byteorder.encode():
+        if order in self.content.NameToInfo and self.content.read(order) != sys.byteorder.encode():
             raise UserError("its numbers have their bytes in the order of another kind of machine")
-        tree = unpickle(self._bytes(self.content.getinfo(f"{self.place}data.pkl")))
+        tree = unpickle(self.content.read(f"{self.place}data.pkl"))
         if isinstance(tree, dict) and self._is_mapping(tree.get("state_dict")):
             return {key: self.plain(value, tensors=key == "state_dict") for key, value in tree.items()}
         return self.plain(tree)
-
-    def _bytes(self, entry: zipfile.ZipInfo) -> bytes:
-        """A record; asked for all that there is, zipfile would ask the system for a gigabyte."""
-        with self.content.open(entry) as record:
-            return record.read(entry.file_size)
 
     @staticmethod
     def _is_mapping(value: Any) -> bool:
@@ -163,6 +162,6 @@ class _Records:
             raise UserError(f"its record `data/{shown(storage.key)[:20]}` has {held} bytes instead of {wanted}")
         known = f"{storage.kind} {storage.key}"
         if known not in self.values:
-            data = bytearray(self._bytes(entry))
+            data = bytearray(self.content.read(entry))
             self.values[known] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
         return self.values[known]
