@@ -99,7 +99,7 @@ def brief(value: object) -> str:
     """A value from a stranger's file as a line quotes it: ``repr``, cut where it is long, deep or wide.
 
     >>> brief({"deep": [[["x"]]], "long": "x" * 1000})[:60]
-    "{'deep': [[...]], 'long': 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+    "{'deep': [[[...]]], 'long': 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
     """
     try:
         text = _BRIEF.repr(value)

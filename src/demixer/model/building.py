@@ -47,7 +47,9 @@ def _built(hparams: Settings) -> SeparationNetwork:
     of_spectra, of_waveforms = ARCHITECTURES[architecture]
     own = {name: value for name, value in model.values.items() if name not in ("architecture", "band_edges")}
     arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
-    widths, targets = _widths(hparams, model, spectrogram, sample_rate_hz), list(hparams.values.get("targets") or ())
+    widths, targets = _widths(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
+    if not isinstance(targets, list | tuple):
+        raise hparams.refuse("targets", "must be a list of names")
     return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(widths, len(targets), **arguments))
 
 

@@ -48,10 +48,10 @@ class AudioParams:
                 f"`audio_params.hop_seconds` (={self.hop_seconds}) must be above 0 and at most "
                 f"`window_seconds` (={self.window_seconds})"
             )
-        if self.window_seconds < SHORTEST_SECONDS or self.window_seconds > MOST_OVERLAP * self.hop_seconds:
+        if self.window_seconds > MOST_OVERLAP * self.hop_seconds:
             raise UserError(
-                f"`audio_params.window_seconds` (={self.window_seconds}) must be at least {SHORTEST_SECONDS} and at "
-                f"most {MOST_OVERLAP} times `hop_seconds` (={self.hop_seconds})"
+                f"`audio_params.window_seconds` (={self.window_seconds}) must be at most {MOST_OVERLAP} times "
+                f"`hop_seconds` (={self.hop_seconds})"
             )
         if self.batch_size < 1:
             raise UserError(f"`audio_params.batch_size` (={self.batch_size}) must be at least 1")
@@ -67,10 +67,20 @@ class AudioParams:
 
     @classmethod
     def from_mapping(cls, params: Mapping[str, Any]) -> Self:
+        """What a model's file says, where no window is so short that a song would never end.
+
+        Raises:
+            UserError: as above, or a setting is unknown.
+        """
         if not isinstance(params, Mapping):
             raise UserError(f"`audio_params` (={brief(params)}) must be settings by name")
         known = [field.name for field in fields(cls)]
         unknown = [name for name in params if name not in known]
         if unknown:
             raise UserError(f"`audio_params` has no setting {brief(unknown)}: known are {known}")
-        return cls(**params)
+        read = cls(**params)
+        if read.window_seconds < SHORTEST_SECONDS:
+            raise UserError(
+                f"`audio_params.window_seconds` (={read.window_seconds}) must be at least {SHORTEST_SECONDS}"
+            )
+        return read
