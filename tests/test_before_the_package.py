@@ -147,4 +147,4 @@ def test_an_old_run_is_evaluated_and_separates(run_script: Callable, comb_musdb:
     song = comb_musdb / "test" / "Dune" / "mixture.wav"
     done = run_script("inference", "-i", song, "-o", run_dir / "out", "-c", run_dir, "-d", "cpu")
     assert done.returncode == 0, done.stderr
-    assert [file.name for file in (run_dir / "out").iterdir()] == ["mixture_bass.wav"]
+    assert [file.name for file in (run_dir / "out").glob("*.wav")] == ["mixture_bass.wav"]

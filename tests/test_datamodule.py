@@ -114,6 +114,25 @@ class TestTrainingBatch:
         songs = {song for batch in batches(module(samples_per_epoch=80)) for one in batch["songs"] for song in one}
         assert songs == {f"Tiny Band - {name}" for name in ("Amber", "Birch", "Cedar", "Dune")}
 
+    def test_held_out_songs_are_neither_trained_nor_validated_on(self, module):
+        data = module(samples_per_epoch=80, held_out=["Tiny Band - Birch"])
+        trained = {song for batch in batches(data) for one in batch["songs"] for song in one}
+        assert trained == {f"Tiny Band - {name}" for name in ("Amber", "Cedar", "Dune")}
+        validated = {song["song"] for song in data.val_dataloader()}
+        assert validated
+        assert "Tiny Band - Birch" not in validated
+
+    @pytest.mark.parametrize(
+        ("settings", "line"),
+        [
+            ({"held_out": ["Tiny Band - Brich"]}, r"`held_out` names 1 song.*did you mean `Tiny Band - Birch`"),
+            ({"held_out": ["Tiny Band - Birch"], "valid": ["Tiny Band - Birch"]}, "`valid` names 1 song.*not here"),
+        ],
+    )
+    def test_songs_that_cannot_be_held_out(self, module, settings, line):
+        with pytest.raises(UserError, match=line):
+            module(**settings).setup("fit")
+
     def test_sad_index_is_followed(self, module, musdb_hq, tmp_path):
         (frames,) = (track.frames for track in find_tracks(musdb_hq, subset="train") if "Birch" in track.name)
         for source in SOURCES:

@@ -277,6 +277,18 @@ def test_the_dataset_comes_from_the_option_the_environment_or_the_run(musdb_hq, 
     assert not (model / "report.html").exists()
 
 
+def test_the_songs_that_a_run_held_out_are_measured_apart(musdb_hq, model, monkeypatch):
+    use(monkeypatch, Mixture())
+    (model / "config.yaml").write_text(
+        f"data: {{roots: ['{musdb_hq}'], valid: ['Tiny Band - Dune'], held_out: ['Tiny Band - Birch']}}"
+    )
+    assert evaluate(model, musdb_hq, split="held-out", report=False).songs == ["Tiny Band - Birch"]
+    assert (model / "held-out.log").is_file()
+    trained = evaluate(model, musdb_hq, split="train", report=False).songs
+    assert {"Tiny Band - Birch", "Tiny Band - Dune"}.isdisjoint(trained)
+    assert len(trained) == 4
+
+
 @pytest.mark.parametrize("root", ["${oc.env:MUSDB_DIR,null}", "${oc.env:MUSDB_DIR}", "${of_a_later_version:}"])
 def test_a_run_that_recorded_no_dataset_gets_the_same_line(model, monkeypatch, root):
     """Hydra's own record, of older runs, holds the variable's name and not the folder."""
@@ -479,7 +491,7 @@ def test_how_it_was_measured_is_recorded(comb_musdb, tmp_path, run_script):
     assert content["dataset"] == "musdb18hq"
     assert {"si_sdr_db", "isr_db", "sir_db", "sar_db"} < content["scores"][0].keys()
     for wrong, line in (
-        (["--metrics", "pesq"], "`--metrics` pesq: known are si-sdr, bsseval, log-wmse, museval"),
+        (["--metrics", "pesq"], "`--metrics` pesq: known are si-sdr, bsseval, log-wmse, silence, museval"),
         (["--hop", "9"], "`audio_params.hop_seconds` (=9.0) must be above 0 and at most `window_seconds` (=3.0)"),
         (["-t", "kazoo"], "`targets` (=['kazoo']) must be some of vocals, bass"),
     ):

@@ -2,10 +2,11 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import composed
+from tiny_runs import composed, tiny_run
 
 from demixer import __version__, commit
 from demixer.training import runs
@@ -66,3 +67,12 @@ def test_a_run_tells_its_versions_parameters_and_learning_rate(tmp_path):
     assert state.startswith("commit ")
     assert parameters == "1,100 parameters"
     assert rate == "learning rate 0.002 for a global batch of 4 (rule: none)"
+
+
+def test_a_run_with_another_global_batch_is_warned(
+    comb_musdb: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = ["data.valid=[]", "data.samples_per_epoch=2", "data.batch_size=2", "trainer.max_epochs=1"]
+    tiny_run(tmp_path, *short, f"data.roots=[{comb_musdb}]", "learning_rate.reference_batch_size=16")
+    (warning,) = [line for line in caplog.messages if line.startswith("the learning rate is for a global batch of 16")]
+    assert ", this one is 2: set trainer.accumulate_grad_batches" in warning

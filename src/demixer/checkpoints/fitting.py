@@ -62,14 +62,17 @@ def check_shapes(weights: Mapping[str, Tensor], shapes: Iterable[tuple[str, Shap
 
 
 def check_finite(weights: Mapping[str, Tensor], file: Path) -> None:
-    """Refuse weights that hold infinities or no numbers, which would be heard as nothing but an overflow.
+    """Refuse weights that hold infinity or what is no number: whatever they separate becomes so, too.
 
     Raises:
-        UserError: it lists the keys.
+        UserError: it names the file and the first such weights.
     """
     wrong = [key for key, value in weights.items() if not value.isfinite().all()]
     if wrong:
-        raise UserError(f"the weights `{file}` are damaged: not all numbers are finite in {_some(wrong)}")
+        raise UserError(
+            f"the weights `{file}` are damaged: {len(wrong)} of {len(weights)} tensors hold infinite values or NaN, "
+            f"first {wrong[0]}: take another checkpoint of it"
+        )
 
 
 def _refuse(file: Path, **problems: Collection[str]) -> None:

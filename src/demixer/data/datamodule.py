@@ -21,7 +21,7 @@ from demixer.data.training_pools import Drawing
 from demixer.datasets.layouts import FOLDERS, layout_of_each
 from demixer.datasets.splits import Valid
 from demixer.datasets.stem_names import sources_around
-from demixer.datasets.tracks import Track, find_tracks, split_tracks, validation_tracks
+from demixer.datasets.tracks import Track, find_tracks, held_out_tracks, split_tracks, validation_tracks
 from demixer.datasets.twins import without_twins
 from demixer.errors import UserError
 
@@ -56,6 +56,7 @@ class MusicDataModule(LightningDataModule):
         valid: Validation songs, by name or as a fraction; an empty list: none, and all songs are trained on; None:
             the official ones, see :func:`demixer.datasets.splits.validation_names`.
         max_valid_songs: Validate on the first so many songs only.
+        held_out: Names of songs that are neither trained nor validated on: ``evaluate.py --split held-out`` has them.
         preload: Keep the training stems in memory, one copy for all processes of a machine.
         num_workers: Processes that read; 0 reads in the training process.
         prefetch_factor: Batches that each worker reads ahead.
@@ -77,6 +78,7 @@ class MusicDataModule(LightningDataModule):
         augmentations: Augmentations | None = None,
         valid: Valid = None,
         max_valid_songs: int | None = None,
+        held_out: Collection[str] = (),
         preload: bool = False,
         num_workers: int = 2,
         prefetch_factor: int = 2,
@@ -104,7 +106,7 @@ class MusicDataModule(LightningDataModule):
         self.batch_size, self.samples_per_epoch = batch_size, samples_per_epoch
         self.seed, self.remix_probability = seed, remix_probability
         self.augmentations = augmentations or Augmentations()
-        self.valid, self.max_valid_songs = valid, max_valid_songs
+        self.valid, self.max_valid_songs, self.held_out = valid, max_valid_songs, held_out
         self.preload, self.num_workers, self.prefetch_factor = preload, num_workers, prefetch_factor
         self.train_set: RemixDataset | None = None
         self.valid_set: SongDataset | None = None
@@ -118,9 +120,11 @@ class MusicDataModule(LightningDataModule):
         wanted = self.sources or self.targets
         self.sources = self.sources or sources_around(self.targets, self.roots, layout=self.layout)
         tracks = find_tracks(self.roots, (*self.sources, "mixture"), "train", self.layout)
-        valid = validation_tracks(tracks, self.targets, self.valid)
+        apart, rest = held_out_tracks(tracks, self.held_out)
+        valid = validation_tracks(rest, self.targets, self.valid)
         if stage in (None, "fit") and self.train_set is None:
-            self.train_set = self._training_set(tracks, valid, wanted)
+            train = self._training_tracks(rest, valid, apart)
+            self.train_set = self._training_set(train, tracks, wanted)
             # a source that was found in validation songs only comes last, where nobody asks a training batch for it
             self.sources = tuple(dict.fromkeys((*self.train_set.pools, *self.sources)))
         valid_stems = Stems(valid[: self.max_valid_songs], self.sources, self.sample_rate_hz)
@@ -135,13 +139,18 @@ class MusicDataModule(LightningDataModule):
             self.trainer.limit_val_batches = 0  # Lightning's way to say so
             warnings.filterwarnings("ignore", ".*could not find the monitored key")  # ModelCheckpoint's, of no score
 
-    def _training_set(self, tracks: Sequence[Track], valid: Sequence[Track], wanted: Collection[str]) -> RemixDataset:
-        held_out = {track.name for track in valid}
-        train = [track for track in split_tracks(tracks, "train", self.valid) if track.name not in held_out]
+    def _training_tracks(self, tracks: Sequence[Track], valid: Sequence[Track], apart: Sequence[Track]) -> list[Track]:
+        """Those of the tracks that are not validated on, nor the same recording as one that is or is held out."""
+        measured = {track.name for track in valid}
+        train = [track for track in split_tracks(tracks, "train", self.valid) if track.name not in measured]
         train = [track for track in train if set(track.paths) - {"mixture"}]
-        train = without_twins(train, valid, self.roots, self.sources, self.layout)
+        train = without_twins(train, [*valid, *apart], self.roots, self.sources, self.layout)
         if not train:
             raise UserError(f"no training songs: all {len(tracks)} are for validation; see `valid`")
+        return train
+
+    def _training_set(self, train: Sequence[Track], tracks: Sequence[Track], wanted: Collection[str]) -> RemixDataset:
+        """What is drawn from ``train``; the index names all ``tracks``."""
         shared = shared_file(self.trainer) if self.preload else None
         stems = Stems(train, self.sources, self.sample_rate_hz, self.preload, shared)
         pools = self.drawing.pools(stems, self.sources, wanted, tracks)

@@ -1,4 +1,7 @@
-"""Which songs are validated on: the official ones, those that are named, or a fraction that a hash chooses."""
+"""Which songs are validated on: the official ones, those that are named, or a fraction that a hash chooses.
+
+Songs that are held out are neither trained nor validated on: they chose nothing, so what is measured on them is true.
+"""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -6,6 +9,7 @@ from difflib import get_close_matches
 
 from demixer.errors import UserError
 
+SPLITS = ("train", "valid", "held-out")
 VALIDATION_FOLDER = "validation/"  # how songs are named that their dataset validates on
 
 Valid = Collection[str] | float | str | None
@@ -50,9 +54,18 @@ def validation_names(names: Collection[str], valid: Valid = None) -> set[str]:
         valid = {name for name in names if name in MUSDB_VALIDATION_SONGS or name.startswith(VALIDATION_FOLDER)} or 0.1
     if isinstance(valid, float | int):
         return _share(names, valid)
-    wanted = {valid} if isinstance(valid, str) else set(map(str, valid))  # a folder named 17 comes as a number
-    if unknown := sorted(wanted - names):
-        raise UserError(f"`valid` names {len(unknown)} song(s) that are not here: {_told(unknown, sorted(names))}")
+    return songs_named(names, valid, "valid")
+
+
+def songs_named(names: Collection[str], wanted: Collection[str] | str, setting: str) -> set[str]:
+    """The names that a setting wants.
+
+    Raises:
+        UserError: a song is not here.
+    """
+    wanted = {wanted} if isinstance(wanted, str) else set(map(str, wanted))  # a folder named 17 comes as a number
+    if unknown := sorted(wanted - set(names)):
+        raise UserError(f"`{setting}` names {len(unknown)} song(s) that are not here: {_told(unknown, sorted(names))}")
     return wanted
 
 

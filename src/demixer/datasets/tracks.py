@@ -1,11 +1,11 @@
 """Which songs there are, and which files hold their sources; only headers are read here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from demixer.datasets.layouts import FOLDERS, find_songs, layout_of_each
-from demixer.datasets.splits import Valid, validation_names
+from demixer.datasets.splits import SPLITS, Valid, songs_named, validation_names
 from demixer.datasets.track_files import Paths, Track, check_tracks
 from demixer.errors import UserError
 from demixer.sources import SOURCES
@@ -49,16 +49,31 @@ def find_tracks(
     return [replace(track, root=songs[track.name][1]) for track in tracks]
 
 
-def split_tracks(tracks: Sequence[Track], split: str, valid: Valid = None) -> list[Track]:
-    """The tracks of one split, ``train`` or ``valid``; which songs ``valid`` means: :func:`validation_names`.
+def held_out_tracks(tracks: Sequence[Track], held_out: Collection[str]) -> tuple[list[Track], list[Track]]:
+    """The songs that are held out, and the others.
 
     Raises:
-        UserError: there is no such split, or ``valid`` names a song that is not here.
+        UserError: ``held_out`` names a song that is not here.
     """
-    if split not in ("train", "valid"):
-        raise UserError(f"split `{split}` is neither `train` nor `valid`")
-    chosen = validation_names({track.name for track in tracks}, valid)
-    return [track for track in tracks if (track.name in chosen) == (split == "valid")]
+    apart = songs_named({track.name for track in tracks}, held_out, "held_out")
+    return [track for track in tracks if track.name in apart], [track for track in tracks if track.name not in apart]
+
+
+def split_tracks(
+    tracks: Sequence[Track], split: str, valid: Valid = None, held_out: Collection[str] = ()
+) -> list[Track]:
+    """The tracks of one split, ``train``, ``valid`` or ``held-out``; what ``valid`` means: :func:`validation_names`.
+
+    Raises:
+        UserError: there is no such split, or ``valid`` or ``held_out`` name a song that is not here.
+    """
+    if split not in SPLITS:
+        raise UserError(f"split `{split}` is none of {', '.join(SPLITS)}")
+    apart, rest = held_out_tracks(tracks, held_out)
+    if split == "held-out":
+        return apart
+    chosen = validation_names({track.name for track in rest}, valid)
+    return [track for track in rest if (track.name in chosen) == (split == "valid")]
 
 
 def validation_tracks(tracks: Sequence[Track], targets: Sequence[str], valid: Valid = None) -> list[Track]:

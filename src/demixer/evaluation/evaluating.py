@@ -74,7 +74,7 @@ def evaluate(
         input_dir: the dataset; None: ``$MUSDB_DIR``, or the run's own.
         settings: how it is measured.
         subset: ``test`` or ``train``; None: ``test``, or ``train`` where a split is given.
-        split: ``valid`` or ``train``: that part of the subset train; None: all of it.
+        split: ``valid``, ``held-out`` or ``train``: that part of the subset train; None: all of it.
         compare_dir: an evaluated run to set beside in the report.
         report: whether to write a page.
         output_dir: where the results go; None: the model's own folder.

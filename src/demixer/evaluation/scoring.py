@@ -57,9 +57,9 @@ def dataset_folders(run_dir: Path, given: Path | None = None) -> list[Path]:
 def songs_of(
     folders: Sequence[Path], subset: str, split: str | None = None, run_dir: Path | None = None
 ) -> list[Track]:
-    """The songs of a subset (``test`` or ``train``), or of one split (``valid`` or ``train``) of the subset train.
+    """The songs of a subset (``test`` or ``train``), or of one split (``valid``, ``held-out``, ``train``) of train.
 
-    A run that chose its own validation songs (``data.valid``) is measured on those.
+    A run that chose its own songs for these (``data.valid``, ``data.held_out``) is measured on those.
 
     Raises:
         UserError: there are none, or files are bad.
@@ -71,7 +71,8 @@ def songs_of(
     except UserError as error:
         raise UserError(f"{error}{_remedy(folders, subset)}") from error
     if split:
-        tracks = split_tracks(tracks, split, _recorded(run_dir, "data.valid") if run_dir else None)
+        valid, held_out = (_recorded(run_dir, f"data.{name}") if run_dir else None for name in ("valid", "held_out"))
+        tracks = split_tracks(tracks, split, valid, held_out or ())
     if not tracks:
         raise UserError(f"no song of {', '.join(f'`{folder}`' for folder in folders)} is in split `{split}`")
     return tracks

@@ -75,7 +75,8 @@ def read_fitting(folder: Path, file: Path) -> SavedNetwork:
     """Read a network and make sure that its weights are those of its settings, before anything is built from them.
 
     Raises:
-        UserError: it is unsafe or damaged, its settings describe no network, or its weights do not fit them.
+        UserError: it is unsafe or damaged, its settings describe no network, its weights do not fit them, or are no
+            finite numbers.
     """
     saved = read_network(folder, file)
     try:

@@ -138,9 +138,9 @@ class Job:
             raise UserError(reason)
         self._check()
         self.phase, self.began = "separating", time.monotonic()
-        remarks = separate_song(songs[0], separator, options, self._begin)
+        separated = separate_song(songs[0], separator, options, self._begin)
         self.phase = "drawing"
-        return self._finish(songs[0].outputs, remarks)
+        return self._finish(songs[0].outputs, list(separated.notes))
 
     def _begin(self, seconds: float | None) -> Callable[[float], None]:
         self.total_seconds = seconds
