@@ -77,9 +77,9 @@ class AudioFormat(Format):
 
     def use(self, path: Path) -> str:
         stem = path.with_name("stem.wav")
-        remarks = separate_song(Song(path, {"all": stem}), self.separator, Options())
+        separated = separate_song(Song(path, {"all": stem}), self.separator, Options())
         assert soundfile.info(stem).frames > 0, "no stem, and no line that says why"
-        return "; ".join(remarks)
+        return "; ".join(separated.notes)
 
 
 def _tones() -> np.ndarray:
