@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import pytest
@@ -25,7 +26,7 @@ from demixer import AudioParams, Separator
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
-from demixer.commands import demix
+from demixer.commands import convert, demix, download, evaluate, export
 from demixer.model.building import build_network
 from demixer.songs.manifest import MANIFEST_NAME
 from tests.song_files import TINY_HPARAMS, encode, music, noise, read, snr_db, write_song, write_tiny_model
@@ -587,6 +588,57 @@ def test_a_bad_model_costs_one_line_and_runs_nothing(tmp_path, capsys, name):
     assert code == 2
     assert not (folder / "ran").exists()
     assert not (tmp_path / "out").exists()
+
+
+# Where the system refuses: the commands beside demix
+
+
+def place_of(kind, folder):
+    """Somewhere that cannot be written to."""
+    if kind == "below a file":
+        (folder / "file").write_text("mine")
+        return folder / "file" / "out"
+    return Path("/proc/out")  # where nobody makes a folder
+
+
+def told_by(command, *arguments):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+        demixer.errors.run(lambda: command.main([*map(str, arguments)]))
+    return errors.getvalue(), ended.value.code
+
+
+@pytest.mark.parametrize("kind", ["below a file", "in a folder of the system"])
+@pytest.mark.parametrize("command", ["convert", "export", "download", "evaluate"])
+def test_a_place_that_cannot_be_written_to_is_a_line(tmp_path, model, monkeypatch, command, kind):
+    place = place_of(kind, tmp_path)
+    monkeypatch.setattr("demixer.separation.onnx_export.trace", lambda *_: ModelProgram())
+    arguments = {
+        "convert": (convert, model, place),
+        "export": (export, model, place / "x.onnx"),
+        "download": (download, "bsrnn-opt", "-o", place),
+        "evaluate": (evaluate, "-d", model, "-o", place, "-i", tmp_path),
+    }
+    line, code = told_by(*arguments[command])
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    assert str(place.parent if kind == "below a file" else place) in line
+    assert code == 2
+
+
+class ModelProgram:
+    """In place of an export, which takes seconds; it fills no disk, since the place is refused before."""
+
+    class model:  # noqa: N801
+        metadata_props: ClassVar[dict] = {}
+
+
+def test_what_a_library_raises_as_an_os_error_keeps_its_traceback():
+    def fault():
+        raise OSError("no number of the system's")
+
+    with pytest.raises(OSError, match="no number"):
+        demixer.errors.run(fault)
 
 
 # A device with too little memory

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from demixer.errors import UserError
+from demixer.checkpoints.settings import Settings
+from demixer.errors import UserError, one_line
+from demixer.model.arguments import ARGUMENTS, MOST_BANDS, RATES_HZ, check_bands, checked
 from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.layouts.fixed_window import FixedWindowNetwork, FixedWindowRNN
 from demixer.model.modules.bands import band_widths_bins
-from demixer.model.modules.spectrogram import Spectrogram
+from demixer.model.modules.spectrogram import LARGEST_N_FFT, Spectrogram
 from demixer.model.separation_network import SeparationNetwork
 
 ARCHITECTURES: dict[str, tuple[type[BandSplitNetwork], type[SeparationNetwork]]] = {
@@ -30,23 +32,36 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
         UserError: a setting is missing, unknown or impossible.
     """
     try:
-        featurizer, model = dict(hparams["featurizer"]), dict(hparams["model"])
-        of_spectra, of_waveforms = _architecture(model.pop("architecture", "bandsplitrnn"))
-        targets, sample_rate_hz = list(hparams["targets"]), int(featurizer.pop("sample_rate_hz"))
-        spectrogram = Spectrogram(**featurizer)
-        edges, widths = model.pop("band_edges", "nominal"), hparams.get("bands_bins")
-        if widths is None:
-            widths = band_widths_bins(hparams["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
-        if sum(widths) != spectrogram.bins:
-            raise ValueError(f"`bands_bins` add up to {sum(widths)} bins instead of {spectrogram.bins}")
-        return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(widths, len(targets), **model))
-    except KeyError as error:
-        raise UserError(f"the model's settings lack {error}") from error
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # the last are torch's, of sizes
-        raise UserError(f"the model's settings describe no network: {error}") from error
+        return _built(Settings(hparams))
+    except (ValueError, RuntimeError) as error:  # the second are torch's, of sizes that no number holds
+        raise UserError(f"the model's settings describe no network: {one_line(error)[:500]}") from error
 
 
-def _architecture(name: Any) -> tuple[type[BandSplitNetwork], type[SeparationNetwork]]:
-    if name not in list(ARCHITECTURES):  # a list also takes what cannot be a key
-        raise ValueError(f"`model.architecture` (={name!r}) must be one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
+def _built(hparams: Settings) -> SeparationNetwork:
+    featurizer, model = hparams.section("featurizer", needed=True), hparams.section("model", needed=True)
+    featurizer.only(("n_fft", "hop_samples", "sample_rate_hz"))
+    sample_rate_hz = featurizer.whole("sample_rate_hz", *RATES_HZ)
+    sizes = {"n_fft": 2048, "hop_samples": 512}
+    spectrogram = Spectrogram(**{name: featurizer.whole(name, 1, LARGEST_N_FFT, sizes[name]) for name in sizes})
+    architecture = model.choice("architecture", ARCHITECTURES, "bandsplitrnn")
+    of_spectra, of_waveforms = ARCHITECTURES[architecture]
+    own = {name: value for name, value in model.values.items() if name not in ("architecture", "band_edges")}
+    arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
+    widths, targets = _widths(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
+    if not isinstance(targets, list | tuple):
+        raise hparams.refuse("targets", "must be a list of names")
+    return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(widths, len(targets), **arguments))
+
+
+def _widths(hparams: Settings, model: Settings, spectrogram: Spectrogram, sample_rate_hz: int) -> list[int]:
+    """Each band's width in bins, together those of the spectrogram."""
+    edges = model.choice("band_edges", ("nominal", "whole_bins"), "nominal")
+    check_bands(hparams)
+    widths = hparams.values.get("bands_bins")
+    if widths is None:
+        widths = band_widths_bins(hparams.values["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
+    if sum(widths) != spectrogram.bins:
+        raise ValueError(f"`bands_bins` add up to {sum(widths)} bins instead of {spectrogram.bins}")
+    if len(widths) > MOST_BANDS:
+        raise ValueError(f"`bands_hz` make {len(widths)} bands, more than {MOST_BANDS}")
+    return list(widths)

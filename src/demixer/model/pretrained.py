@@ -85,8 +85,9 @@ def read_fitting(folder: Path, file: Path) -> SavedNetwork:
     except UserError as error:
         raise UserError(f"`{file}`: {error}") from error
     check_fit(sizes, saved.weights, file)
-    check_finite(saved.weights, file)
-    return saved
+    weights = {key: value.float() for key, value in saved.weights.items()}
+    check_finite(weights, file)
+    return SavedNetwork(saved.hparams, weights)
 
 
 def _place(network: SeparationNetwork) -> int:
