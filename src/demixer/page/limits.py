@@ -5,6 +5,7 @@ from pathlib import Path
 
 from demixer.audio import open_audio
 from demixer.errors import UserError
+from demixer.songs.separating import check_channels
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,15 @@ class Limits:
         """Read a song's header.
 
         Raises:
-            UserError: the file is too large or too long, or no audio; the message is the reason alone.
+            UserError: the file is too large or too long, no audio, or of more channels than can be separated; the
+                message is the reason alone.
         """
         if song.stat().st_size > self.megabytes * 1e6:
             raise UserError(f"it has {song.stat().st_size / 1e6:.0f} MB: this page takes {self.megabytes:g} MB")
         with open_audio(song) as audio:
             seconds = None if audio.frames is None else audio.frames / audio.sample_rate_hz
             facts = Facts(seconds, audio.sample_rate_hz, audio.channels)
+        check_channels(facts.channels)
         self.check_length(facts.seconds or 0)
         return facts
 

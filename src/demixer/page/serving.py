@@ -31,10 +31,13 @@ def serving(engine: Engine, host: str, port: int) -> Iterator[str]:
 
         from demixer.page import views
         from demixer.page.layout import Page
+        from demixer.page.routes import routes
+        from demixer.page.shelf import Shelves
 
-        blocks = Page(engine, sessions).build()
+        shelves = Shelves(sessions, engine)
+        blocks = Page(engine, shelves).build()
         try:
-            _, address, _ = blocks.launch(
+            app, address, _ = blocks.launch(
                 server_name=host,
                 server_port=port,
                 share=False,
@@ -53,6 +56,7 @@ def serving(engine: Engine, host: str, port: int) -> Iterator[str]:
             )
         except (OSError, OverflowError) as error:
             raise UserError(f"cannot listen at {host}:{port}: choose another `--port` or `--host`") from error
+        app.include_router(routes(shelves))
         yield address
         blocks.close(verbose=False)
     finally:

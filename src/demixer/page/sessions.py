@@ -62,9 +62,10 @@ class Session:
             raise UserError("your song is being separated: wait for it, or cancel it")
         self._clear_stems()
         self._jobs += 1
-        self.job = Job(self.song, self.folder / f"stems{self._jobs}", order, engine)
-        self.job.start()
-        return self.job
+        job = Job(self.song, self.folder / f"stems{self._jobs}", order, engine)
+        job.start()
+        self.job = job
+        return job
 
     def is_busy(self) -> bool:
         return self.job is not None and not self.job.ended.is_set()

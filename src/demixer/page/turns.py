@@ -25,13 +25,8 @@ class Turns:
         self._queue: list[object] = []
         self._changed = Condition()
 
-    @contextmanager
-    def turn(self, who: object, check: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Wait until all who came before are done; then nobody else goes on until the end of the block.
-
-        Args:
-            who: stands in the queue.
-            check: is called while waiting; what it raises ends the wait.
+    def join(self, who: object) -> None:
+        """Line up now, for a :meth:`turn` to come: the order of the calls is the order of the turns.
 
         Raises:
             UserError: too many wait already.
@@ -40,6 +35,22 @@ class Turns:
             if len(self._queue) > self.waiting:
                 raise UserError(f"{self.waiting} songs wait already: try again in some minutes")
             self._queue.append(who)
+
+    @contextmanager
+    def turn(self, who: object, check: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Wait until all who came before are done; then nobody else goes on until the end of the block.
+
+        Args:
+            who: stands in the queue, or joins it now.
+            check: is called while waiting; what it raises ends the wait.
+
+        Raises:
+            UserError: too many wait already.
+        """
+        with self._changed:
+            joined = who in self._queue
+        if not joined:
+            self.join(who)
         try:
             with self._changed:
                 while self._queue[0] is not who:

@@ -23,6 +23,13 @@ from demixer.temporary import hidden_folder
 BLOCK_SAMPLES = 1 << 18  # read at once: 6 s
 
 Advance = Callable[[float], None]  # is told how many more seconds are done
+Hear = Callable[[Tensor, int], None]  # is handed a block of estimates (…, C, any length) and their rate in Hz
+
+
+def check_channels(channels: int) -> None:
+    """Raise a :class:`UserError` where a song has more channels than can be separated."""
+    if channels > MAX_CHANNELS:
+        raise UserError(f"it has {channels} channels: mix it down to stereo or mono first")
 
 
 def separate_song(
@@ -31,6 +38,7 @@ def separate_song(
     options: Options,
     begin: Callable[[float | None], Advance] = lambda seconds: lambda done: None,
     block_samples: int = BLOCK_SAMPLES,
+    hear: Hear | None = None,
 ) -> list[str]:
     """Write a song's stems: all of them, or on any failure none.
 
@@ -40,6 +48,7 @@ def separate_song(
         options: which stems, and how they are written.
         begin: is told how many seconds there are, or None; gives the function that is told of progress.
         block_samples: read at once; the stems do not depend on it.
+        hear: is handed the estimates, and with two stems the mixture after them, as soon as they are computed.
 
     Returns:
         What the user should know about these stems, a line each.
@@ -50,13 +59,14 @@ def separate_song(
     """
     target_dir = next(iter(song.outputs.values())).parent
     with open_audio(song.path) as audio, hidden_folder(target_dir) as folder:
-        if audio.channels > MAX_CHANNELS:
-            raise UserError(f"it has {audio.channels} channels: mix it down to stereo or mono first")
+        check_channels(audio.channels)
         rate_hz = audio.sample_rate_hz if options.keep_rate else separator.sample_rate_hz
         options.audio_format.check_rate(rate_hz, audio.channels)
         seconds = None if audio.frames is None else audio.frames / audio.sample_rate_hz
         leveller = Leveller(options, folder / "spool")
         blocks = _timed(_separated(audio, separator, options, block_samples), rate_hz, begin(seconds))
+        if hear:
+            blocks = _heard(blocks, rate_hz, hear)
         hidden = [folder / f"{number}{path.suffix}" for number, path in enumerate(song.outputs.values())]
         with ExitStack() as stack:
             frames = None if seconds is None else round(seconds * rate_hz)
@@ -102,6 +112,12 @@ def _finite(audio: AudioReader, block_samples: int) -> Iterator[Tensor]:
         yield block
     if not received:
         raise UserError(f"it cannot be decoded: {audio.damage}" if audio.damage else "it holds no samples")
+
+
+def _heard(blocks: Iterable[Tensor], rate_hz: int, hear: Hear) -> Iterator[Tensor]:
+    for block in blocks:
+        hear(block, rate_hz)
+        yield block
 
 
 def _timed(blocks: Iterable[Tensor], rate_hz: int, advance: Advance) -> Iterator[Tensor]:
