@@ -9,6 +9,7 @@ import gradio as gr
 
 from demixer.errors import UserError
 from demixer.page import views
+from demixer.page.dropping import Drop
 from demixer.page.jobs import FORMATS, Engine, Job, Order
 from demixer.page.sessions import Sessions
 
@@ -28,12 +29,15 @@ class Page:
         self.engine, self.sessions = engine, sessions
 
     def receive(self, upload: str, request: gr.Request) -> tuple[Update, str, str, str, Update]:
-        """A file was dropped: empty the drop zone for the next one, show the song, no stems yet, allow to go on."""
+        """A file was dropped: empty the drop zone for the next one, show the song, no stems yet, allow to go on.
+
+        Where it is refused, what was here before stays.
+        """
         name = Path(upload).name
         try:
             facts = self.sessions.of(request.session_hash).receive(Path(upload), self.engine.limits)
         except UserError as error:
-            return gr.update(value=None), views.error_line(str(error)), "", "", gr.update(interactive=False)
+            return gr.update(value=None), views.error_line(str(error)), gr.skip(), gr.skip(), gr.skip()
         return gr.update(value=None), views.song_line(name, facts), "", "", gr.update(interactive=True)
 
     def choose(self, model: str) -> tuple[Update, str | Update]:
@@ -48,21 +52,26 @@ class Page:
         self, model: str, stems: list[str], format: str, request: gr.Request
     ) -> Iterator[tuple[str, str, Update, Update]]:
         """Separate: status, mixer, and the two buttons, again and again until it is done."""
-        go, stop = gr.update(interactive=True), gr.update(visible=False)
         try:
             order = Order(model, tuple(stems), format)
             job = self.sessions.of(request.session_hash).start(order, self.engine)
         except UserError as error:
             yield views.error_line(str(error)), gr.skip(), gr.skip(), gr.skip()
             return
-        yield views.progress_bar(job), "", gr.update(interactive=False), gr.update(visible=True)
-        try:
-            while not job.ended.wait(LOOK_SECONDS):
-                yield views.progress_bar(job), gr.skip(), gr.skip(), gr.skip()
-        finally:
-            job.cancel()  # nobody looks any more; a job that has ended does not mind
-        self.sessions.of(request.session_hash)
-        yield (*_outcome(job), go, stop)
+        yield from _watched(job)
+
+    def find_again(
+        self, request: gr.Request
+    ) -> Iterator[tuple[str | Update, str | Update, str | Update, Update, Update]]:
+        """The page was loaded: show what this visitor had, if he loaded it again, or the connection had been lost."""
+        session = self.sessions.find_again(request.session_hash)
+        if session.song is None:
+            return
+        card, ready = views.song_line(session.song.name, session.facts), gr.update(interactive=True)
+        yield card, gr.skip(), gr.skip(), ready, gr.skip()
+        if session.job is not None:
+            for update in _watched(session.job):
+                yield gr.skip(), *update
 
     def cancel(self, request: gr.Request) -> None:
         session = self.sessions.of(request.session_hash)
@@ -70,8 +79,8 @@ class Page:
             session.job.cancel()
 
     def leave(self, request: gr.Request) -> None:
-        """The tab was closed."""
-        self.sessions.leave(request.session_hash)
+        """The connection to the tab has ended; whether it was closed, ``static/presence.js`` tells."""
+        self.sessions.lose(request.session_hash)
 
     def build(self) -> gr.Blocks:
         """Lay the page out."""
@@ -79,7 +88,7 @@ class Page:
         targets = list(self.engine.models.load(names[0]).targets)
         with gr.Blocks(title=views.TITLE, analytics_enabled=False, fill_width=False) as blocks:
             gr.HTML(views.header(limits), elem_id="header", js_on_load=None)
-            song = gr.File(label="song", show_label=False, elem_id="song", height=150)
+            song = Drop(self.sessions.uploads.take, label="song", show_label=False, elem_id="song", height=150)
             card = gr.HTML(elem_id="card", js_on_load=None)
             with gr.Row():
                 model = gr.Dropdown(
@@ -98,8 +107,17 @@ class Page:
             model.change(self.choose, model, [stems, status], **quiet)
             go.click(self.separate, [model, stems, format], [status, mixer, go, stop], **quiet)
             stop.click(self.cancel, queue=False, **quiet)
+            blocks.load(self.find_again, None, [card, status, mixer, go, stop], **quiet)
             blocks.unload(self.leave)
         return blocks
+
+
+def _watched(job: Job) -> Iterator[tuple[str, str | Update, Update, Update]]:
+    """Status, mixer and the two buttons, again and again until a job is done; it goes on where nobody looks."""
+    yield views.progress_bar(job), "", gr.update(interactive=False), gr.update(visible=True)
+    while not job.ended.wait(LOOK_SECONDS):
+        yield views.progress_bar(job), gr.skip(), gr.skip(), gr.skip()
+    yield (*_outcome(job), gr.update(interactive=True), gr.update(visible=False))
 
 
 def _outcome(job: Job) -> tuple[str, str]:

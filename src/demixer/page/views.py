@@ -13,7 +13,6 @@ from demixer.page.limits import Facts, Limits
 
 STATIC_DIR = Path(__file__).parent / "static"
 TITLE = "music demixer"
-FILE_ROUTE = "/gradio_api/file="
 
 
 def head() -> str:
@@ -108,4 +107,6 @@ def mixer(stems: Stems) -> str:
 
 
 def file_url(path: Path) -> str:
-    return FILE_ROUTE + quote(path.as_posix())
+    """The address of a file of a job's folder, from the page's own (``files.Files`` answers there)."""
+    secret, folder, name = path.parts[-3:]
+    return "/".join(["stems", secret, folder.removeprefix("stems"), quote(name)])
