@@ -101,12 +101,6 @@ class Job:
         self._thread = Thread(target=self._run, name="separation", daemon=True)
 
     def start(self) -> None:
-        """Line up, and begin when it is its turn.
-
-        Raises:
-            UserError: too many wait already.
-        """
-        self.engine.turns.join(self)
         self._thread.start()
 
     def cancel(self, wait_seconds: float = 0.0) -> None:
@@ -154,7 +148,7 @@ class Job:
             raise UserError(reason)
         self._check()
         self.phase, self.began = "separating", time.monotonic()
-        self.previews = Previews(self.folder / "previews", names, residual=options.two_stems is not None)
+        self.previews = Previews(self.folder, names, residual=options.two_stems is not None)
         remarks = separate_song(songs[0], separator, options, self._begin, hear=self.previews.add)
         self.previews.flush()
         self.phase = "drawing"

@@ -8,8 +8,8 @@ import gradio as gr
 
 from demixer.errors import UserError
 from demixer.page import views
+from demixer.page.dropping import Drop
 from demixer.page.jobs import FORMATS, Engine, Order
-from demixer.page.routes import visitor_of
 from demixer.page.shelf import Shelf, Shelves
 
 RAW = {"sanitize_html": False, "latex_delimiters": []}  # elements of static/*.js; nothing of a visitor's stands in them
@@ -57,10 +57,11 @@ class Page:
     def build(self) -> gr.Blocks:
         """Lay the page out."""
         limits, names = self.engine.limits, self.engine.models.names
+        take = self.shelves.sessions.uploads.take
         targets = list(self.engine.models.load(names[0]).targets)
         with gr.Blocks(title=views.TITLE, analytics_enabled=False, fill_width=False) as blocks:
             gr.Markdown(views.header(limits), elem_id="header")
-            song = gr.File(label="songs", show_label=False, file_count="multiple", elem_id="song", height=130)
+            song = Drop(take, label="songs", show_label=False, file_count="multiple", elem_id="song", height=130)
             gr.Markdown("<song-list></song-list>", elem_id="songs", **RAW)
             with gr.Row(elem_id="choices"):
                 model = gr.Dropdown(
@@ -81,7 +82,7 @@ class Page:
         return blocks
 
     def _shelf(self, request: gr.Request) -> Shelf:
-        return self.shelves.of(visitor_of(request.cookies) or request.session_hash)
+        return self.shelves.of(request.session_hash.partition(".")[0])  # owner.tab, as the gate names it
 
     def _look_again(self) -> str:
         return f'<song-news data-number="{next(self._news)}"></song-news>'

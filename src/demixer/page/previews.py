@@ -1,6 +1,5 @@
 """The stems as far as they are computed: small files that the mixer plays until the whole ones are there."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ class Previews:
     """Cuts a stream of stems into files.
 
     Args:
-        folder: where they go; made here, and gone with :meth:`delete`.
+        folder: where they go, until :meth:`delete`.
         names: of the stems.
         residual: whether the last of them is what the others leave of the mixture, which then comes in its place.
 
@@ -65,7 +64,8 @@ class Previews:
             return
         stems = torch.cat(self._blocks, dim=-1)
         self._blocks = []
-        files = {name: self.folder / f"{len(self.segments)}_{name}{FORMAT.suffix}" for name in self.names}
+        number = len(self.segments)  # at the name's end, where that of a stem's own file has the stem
+        files = {name: self.folder / f"{name}-{number}{FORMAT.suffix}" for name in self.names}
         for samples, file in zip(stems, files.values(), strict=True):
             with atomic_path(file) as temporary, FORMAT.open(temporary, self.sample_rate_hz, len(samples)) as write:
                 write(samples)
@@ -73,4 +73,6 @@ class Previews:
         self._start += stems.shape[-1]
 
     def delete(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for segment in self.segments:
+            for file in segment.files.values():
+                file.unlink(missing_ok=True)

@@ -1,65 +1,76 @@
-"""What the page's own code asks for while songs are separated, and tells: Gradio's events end at once."""
+"""What the page's own code (``static/shelf.js``) asks for while songs are separated, and tells."""
 
-import re
+from collections.abc import Callable
 
-from fastapi import APIRouter, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from demixer.errors import UserError
 from demixer.page import views
+from demixer.page.answers import error_text
 from demixer.page.shelf import Entry, Shelf, Shelves
+from demixer.page.visitors import Visitors
 
-PREFIX = "/page"
-COOKIE = "demixer_visitor"  # set by static/shelf.js; it outlives a page that is loaded again
-_SECRET = re.compile(r"[A-Za-z0-9]{32,64}")
-
-
-def visitor_of(cookies: dict[str, str]) -> str | None:
-    """The visitor that a request's cookies name, or None where they name none as the page does."""
-    visitor = cookies.get(COOKIE, "")
-    return visitor if _SECRET.fullmatch(visitor) else None
+NOTHING: views.View = {"songs": [], "chosen": "", "errors": []}
 
 
-def routes(shelves: Shelves) -> APIRouter:
-    """A visitor's songs, under :data:`PREFIX`; he is known by a cookie that pages of other origins cannot use."""
-    router = APIRouter(prefix=PREFIX)
+class Songs:
+    """A visitor's songs, and what he does with one of them.
 
-    def shelf_of(request: Request) -> Shelf | None:
-        visitor = visitor_of(request.cookies)
-        return shelves.find(visitor) if visitor else None
+    Args:
+        shelves: everybody's songs.
+        visitors: tells who asks.
+    """
 
-    def entry_of(request: Request, id: str) -> tuple[Shelf, Entry]:
-        shelf = shelf_of(request)
-        if shelf is None or id not in shelf.entries:
-            raise HTTPException(404, "this song is not here any more")
-        return shelf, shelf.entries[id]
+    def __init__(self, shelves: Shelves, visitors: Visitors) -> None:
+        self.shelves, self.visitors = shelves, visitors
 
-    @router.get("/songs")
-    def songs(request: Request) -> views.View:
-        shelf = shelf_of(request)
-        return views.shelf(shelf) if shelf else {"songs": [], "chosen": "", "errors": []}
+    def routes(self) -> list[Route]:
+        acts = {"choose": _choose, "cancel": Shelf.cancel, "remove": Shelf.remove}
+        return [
+            Route("/songs", self.list, methods=["GET"]),
+            Route("/songs/leave", self.leave, methods=["POST"]),
+            Route("/songs/{id}/mix", self.mix, methods=["GET"]),
+            *(Route(f"/songs/{{id}}/{name}", self._doing(act), methods=["POST"]) for name, act in acts.items()),
+        ]
 
-    @router.get("/songs/{id}/mix")
-    def mix(request: Request, id: str, since: int = 0) -> views.View | None:
-        return views.mix(entry_of(request, id)[1], max(0, since))
+    async def list(self, request: Request) -> Response:
+        shelf = self._shelf(request)
+        return JSONResponse(await run_in_threadpool(views.shelf, shelf) if shelf else NOTHING)
 
-    @router.post("/songs/{id}/choose")
-    def choose(request: Request, id: str) -> None:
-        entry_of(request, id)[0].chosen = id
+    async def leave(self, request: Request) -> Response:
+        """The page is being closed, or loaded again."""
+        if shelf := self._shelf(request):
+            await run_in_threadpool(shelf.closing)
+        return Response(status_code=204)
 
-    @router.post("/songs/{id}/cancel")
-    def cancel(request: Request, id: str) -> None:
-        job = entry_of(request, id)[1].job
-        if job:
-            job.cancel()
+    async def mix(self, request: Request) -> Response:
+        _, entry = self._found(request)
+        since = request.query_params.get("since", "0")
+        return JSONResponse(views.mix(entry, int(since) if since.isdecimal() else 0) if entry else None)
 
-    @router.post("/songs/{id}/remove")
-    def remove(request: Request, id: str) -> None:
-        shelf, entry = entry_of(request, id)
-        shelf.remove(entry)
+    def _doing(self, act: Callable[[Shelf, Entry], None]) -> Callable:
+        async def answer(request: Request) -> Response:
+            shelf, entry = self._found(request)
+            if entry is None:
+                return error_text("this song is no longer here", 404)
+            await run_in_threadpool(act, shelf, entry)
+            return JSONResponse(None)
 
-    @router.post("/leave")
-    def leave(request: Request) -> None:
-        visitor = visitor_of(request.cookies)
-        if visitor:
-            shelves.leave(visitor)
+        return answer
 
-    return router
+    def _found(self, request: Request) -> tuple[Shelf | None, Entry | None]:
+        shelf = self._shelf(request)
+        return shelf, shelf.entries.get(request.path_params["id"]) if shelf else None
+
+    def _shelf(self, request: Request) -> Shelf | None:
+        try:
+            return self.shelves.known(self.visitors.owner(request))
+        except UserError:  # without a cookie
+            return None
+
+
+def _choose(shelf: Shelf, entry: Entry) -> None:
+    shelf.chosen = entry.id

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-from demixer.errors import UserError
+from demixer.page.limits import QuotaError
 
 POLL_SECONDS = 0.2  # how often someone who waits looks whether he still should
 
@@ -29,11 +29,10 @@ class Turns:
         """Line up now, for a :meth:`turn` to come: the order of the calls is the order of the turns.
 
         Raises:
-            UserError: too many wait already.
+            QuotaError: too many wait already.
         """
         with self._changed:
-            if len(self._queue) > self.waiting:
-                raise UserError(f"{self.waiting} songs wait already: try again in some minutes")
+            self.check_room()
             self._queue.append(who)
 
     @contextmanager
@@ -61,6 +60,12 @@ class Turns:
             with self._changed:
                 self._queue.remove(who)
                 self._changed.notify_all()
+
+    def check_room(self) -> None:
+        """Raise a :class:`QuotaError` where too many wait already."""
+        with self._changed:
+            if len(self._queue) > self.waiting:
+                raise QuotaError(f"{self.waiting} songs wait already: try again in some minutes")
 
     def before(self, who: object) -> int:
         """How many are before ``who``; 0 once it is its turn."""

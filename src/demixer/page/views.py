@@ -15,7 +15,12 @@ from demixer.page.shelf import Entry, Shelf
 STATIC_DIR = Path(__file__).parent / "static"
 SCRIPTS = ("dom.js", "waveform.js", "track.js", "transport.js", "mixdown.js", "mixer.js", "shelf.js")  # one scope
 TITLE = "music demixer"
-FILE_ROUTE = "/gradio_api/file="
+PHASES = {
+    "ready": "ready: choose below, then press Separate",
+    "lined up": "waiting for the songs before it",
+    "loading": "loading the model",
+    "drawing": "drawing the spectrograms",
+}
 View = dict[str, Any]
 
 
@@ -33,7 +38,7 @@ def head() -> str:
 def header(limits: Limits) -> str:
     """What this is, and what it takes, as Markdown."""
     taken = f"Songs of at most {limits.minutes:g} minutes and {limits.megabytes:g} MB, in mono or stereo"
-    kept = f"deleted when you close the page, and after {limits.keep_minutes:g} minutes in which you do nothing here"
+    kept = "deleted when you close the page"
     return f"# {TITLE}\nTake songs apart, and listen to their stems. {taken}; {kept}."
 
 
@@ -54,17 +59,17 @@ def shelf(shelf: Shelf) -> View:
 def song(entry: Entry) -> View:
     """A line of the list: the song, how far it is, and which edition of its mixer there is."""
     job = entry.job
-    heard = job is not None and job.previews is not None and job.phase not in ("failed", "cancelled")
+    heard = job is not None and job.previews is not None and entry.phase not in ("failed", "cancelled")
     return {
         "id": entry.id,
         "name": entry.name,
         "facts": facts(entry.facts),
         "phase": entry.phase,
-        "busy": job is not None and not job.ended.is_set(),
+        "busy": entry.is_busy(),
         "words": _words(entry),
         "detail": _detail(job) if job else "",
         "share": round(_share(job), 4) if job else 0.0,
-        "order": entry.orders,
+        "edition": entry.edition,
         "segments": len(job.previews.segments) if heard else 0,
     }
 
@@ -88,17 +93,15 @@ def _share(job: Job) -> float:
 
 
 def _words(entry: Entry) -> str:
-    job = entry.job
-    if job is None:
-        return "ready: choose below, then press Separate"
-    if job.phase == "waiting":
+    job, phase = entry.job, entry.phase
+    if phase == "waiting":
         ahead = job.ahead()
-        return f"waiting: {ahead} song{'s' if ahead != 1 else ''} before this one" if ahead else "starting"
-    if job.phase == "done":
+        return f"waiting: {ahead} song{'s' if ahead != 1 else ''} of others before this one" if ahead else "starting"
+    if phase == "done":
         return f"separated in {rough(job.took_seconds)}"
-    if job.phase == "failed":
-        return f"error: {job.error}"
-    return {"loading": "loading the model", "drawing": "drawing the spectrograms"}.get(job.phase, job.phase)
+    if phase == "failed":
+        return f"error: {entry.problem or job.error}"
+    return PHASES.get(phase, phase)
 
 
 def _detail(job: Job) -> str:
@@ -121,7 +124,7 @@ def mix(entry: Entry, since: int = 0) -> View | None:
     kind = f"{DESCRIPTIONS[job.order.format]} · {_khz(previews.sample_rate_hz)}"
     return {
         "song": job.song.stem,
-        "order": entry.orders,
+        "edition": job.folder.name,
         "kind": kind,
         "rate_hz": previews.sample_rate_hz,
         "seconds": job.total_seconds,
@@ -152,4 +155,6 @@ def _segments(job: Job, since: int) -> list[View]:
 
 
 def file_url(path: Path) -> str:
-    return FILE_ROUTE + quote(path.as_posix())
+    """The address of a file of a job's folder, from the page's own (``files.Files`` answers there)."""
+    secret, folder, name = path.parts[-3:]
+    return "/".join(["stems", secret, folder.removeprefix("stems"), quote(name)])

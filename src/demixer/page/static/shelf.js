@@ -3,14 +3,7 @@
 
 const LOOK_MILLISECONDS = 500;
 const AWAY_MILLISECONDS = 2000;
-const COOKIE = "demixer_visitor";
-
-function visit() { // who is here is known by a random cookie: a page that is loaded again finds its songs
-  if (document.cookie.split("; ").some((one) => one.startsWith(`${COOKIE}=`))) return;
-  const secret = [...crypto.getRandomValues(new Uint8Array(24))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  document.cookie = `${COOKIE}=${secret}; path=/; SameSite=Strict`;
-}
-
+const HERE_MILLISECONDS = 20_000; // an open page keeps its songs
 class SongRow {
   constructor(shelf, id) {
     this.name = make("b");
@@ -53,9 +46,9 @@ class Shelf {
     this.place = make("div");
     for (const kind of ["online", "pageshow", "focus"]) window.addEventListener(kind, () => this.look());
     document.addEventListener("visibilitychange", () => document.hidden || this.look());
-    const others = new BroadcastChannel(COOKIE);
+    const others = new BroadcastChannel("music demixer");
     others.onmessage = () => this.look(); // another page of this visitor has left, but this one has not
-    window.addEventListener("pagehide", () => { navigator.sendBeacon("/page/leave"); others.postMessage("left"); });
+    window.addEventListener("pagehide", () => { navigator.sendBeacon("songs/leave"); others.postMessage("left"); });
     this.look();
   }
 
@@ -63,7 +56,7 @@ class Shelf {
     if (this.looking) return void (this.again = true);
     this.looking = true;
     clearTimeout(this.timer);
-    let pause = 0;
+    let pause = HERE_MILLISECONDS;
     try {
       this.show(await this.ask("songs"));
       say(this.away, "");
@@ -74,13 +67,12 @@ class Shelf {
       pause = AWAY_MILLISECONDS;
     }
     this.looking = false;
-    if (this.again) pause = 1;
+    this.timer = setTimeout(() => this.look(), this.again ? 0 : pause);
     this.again = false;
-    if (pause) this.timer = setTimeout(() => this.look(), pause);
   }
 
   async ask(path, options = {}) {
-    const answer = await fetch(`/page/${path}`, { cache: "no-store", ...options });
+    const answer = await fetch(path, { cache: "no-store", ...options });
     if (answer.status === 404) return null;
     if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
     return answer.json();
@@ -127,7 +119,7 @@ class Shelf {
   async mix() { // bring the chosen song's mixer up to date, or another one in its place
     if (this.mixing) return; // it looks again at its end
     const song = this.songs.find((one) => one.id === this.chosen);
-    if (this.shown && (this.shown.id !== song?.id || this.shown.order !== song.order || !song.segments)) {
+    if (this.shown && (this.shown.id !== song?.id || this.shown.edition !== song.edition || !song.segments)) {
       this.shown = null;
       this.place.replaceChildren();
     }
@@ -145,9 +137,9 @@ class Shelf {
 
   async load(song) {
     const mix = await this.ask(`songs/${song.id}/mix?since=${this.shown?.mixer.segments ?? 0}`);
-    if (mix?.order !== song.order) return;
+    if (mix?.edition !== song.edition) return;
     if (!this.shown) {
-      this.shown = { id: song.id, order: song.order, mixer: make("stem-mixer") };
+      this.shown = { id: song.id, edition: song.edition, mixer: make("stem-mixer") };
       this.place.replaceChildren(this.shown.mixer);
     }
     await this.shown.mixer.show(mix);
@@ -174,7 +166,6 @@ class Shelf {
   }
 }
 
-visit();
 const shelf = new Shelf();
 
 customElements.define("song-list", class extends HTMLElement {

@@ -1,0 +1,77 @@
+"""All routes of the page's server: its own, and behind the gate what it needs of Gradio's."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from demixer.errors import UserError, one_line
+from demixer.page.answers import body_bytes, error_text, status_of
+from demixer.page.api import Api
+from demixer.page.files import Files
+from demixer.page.forms import receive_form
+from demixer.page.gate import Gate
+from demixer.page.sessions import Sessions
+from demixer.page.visitors import Visitors
+
+
+class Desk:
+    """Takes visitors' songs, and knows whose page is open.
+
+    Args:
+        sessions: theirs.
+        visitors: tells who asks.
+    """
+
+    def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
+        self.sessions, self.visitors = sessions, visitors
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/gradio_api/upload", self.upload, methods=["POST"]),  # where Gradio's drop zone sends files
+            Route("/presence/{tab}", self.here, methods=["POST"]),
+            Route("/presence/{tab}/leave", self.leaving, methods=["POST"]),
+            Route("/stems/{secret}/{number:int}/{name}", Files(self.sessions, self.visitors).get),
+        ]
+
+    async def upload(self, request: Request) -> Response:
+        """Files of a form; gives the handle of each."""
+        try:
+            owner, uploads = self.visitors.owner(request), self.sessions.uploads
+            with self.sessions.room(owner, body_bytes(request)):
+                kind = request.headers.get("content-type", "")
+                form = await receive_form(kind, request.stream(), uploads.new_folder(), self.sessions.limits)
+                return JSONResponse([uploads.add(owner, file) for file in form.files])
+        except UserError as error:
+            return error_text(one_line(error), status_of(error))
+
+    async def here(self, request: Request) -> Response:
+        """A tab is open."""
+        return await self._told(request, self.sessions.known)
+
+    async def leaving(self, request: Request) -> Response:
+        """A tab is being closed, or loaded again."""
+        return await self._told(request, self.sessions.closing)
+
+    async def _told(self, request: Request, tell: Callable[[str], object]) -> Response:
+        try:
+            await run_in_threadpool(tell, self.visitors.session_name(request, request.path_params["tab"]))
+        except UserError as error:
+            return error_text(one_line(error), status_of(error))
+        return Response(status_code=204)
+
+
+def application(gradio: Starlette, gate: Gate, own: list[Route], api: Api) -> Starlette:
+    """The page: what is not one of our routes goes to the gate; Gradio starts and ends with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        context: AbstractAsyncContextManager = gradio.router.lifespan_context(gradio)
+        async with context:
+            yield
+
+    return Starlette(routes=[*own, *api.routes(), Mount("", gate)], lifespan=lifespan)
