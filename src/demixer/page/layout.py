@@ -8,7 +8,7 @@ import gradio as gr
 
 from demixer.errors import UserError
 from demixer.page import views
-from demixer.page.dropping import Drop
+from demixer.page.dropping import drop_zone
 from demixer.page.jobs import FORMATS, Engine, Order
 from demixer.page.shelf import Shelf, Shelves
 
@@ -61,9 +61,9 @@ class Page:
         targets = list(self.engine.models.load(names[0]).targets)
         with gr.Blocks(title=views.TITLE, analytics_enabled=False, fill_width=False) as blocks:
             gr.Markdown(views.header(limits), elem_id="header")
-            song = Drop(take, label="songs", show_label=False, file_count="multiple", elem_id="song", height=130)
+            song = drop_zone(take, label="songs", show_label=False, file_count="multiple", elem_id="song", height=130)
             gr.Markdown("<song-list></song-list>", elem_id="songs", **RAW)
-            with gr.Row(elem_id="choices"):
+            with gr.Row(elem_id="choices", equal_height=True):
                 model = gr.Dropdown(
                     names, value=names[0], label="model", elem_id="model", filterable=False, min_width=180
                 )

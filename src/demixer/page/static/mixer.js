@@ -27,7 +27,7 @@ class StemMixer extends HTMLElement {
     this.mix = mix;
     if (!this.tracks) this.begin();
     if (mix.archive) return this.finish(mix);
-    for (const segment of mix.segments) await this.append(segment);
+    for (const segment of mix.segments) await this.extend(segment);
   }
 
   begin() {
@@ -78,7 +78,7 @@ class StemMixer extends HTMLElement {
           this.kind)));
   }
 
-  async append({ start, urls }) {
+  async extend({ start, urls }) {
     const buffers = await Promise.all(urls.map((url) => this.fetch(url)));
     if (!this.context) return;
     const scale = this.context.sampleRate / this.mix.rate_hz;
