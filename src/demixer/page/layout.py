@@ -9,7 +9,7 @@ import gradio as gr
 
 from demixer.errors import UserError
 from demixer.page import views
-from demixer.page.dropping import Drop
+from demixer.page.dropping import drop_zone
 from demixer.page.jobs import FORMATS, Engine, Job, Order
 from demixer.page.sessions import Sessions
 
@@ -88,7 +88,7 @@ class Page:
         targets = list(self.engine.models.load(names[0]).targets)
         with gr.Blocks(title=views.TITLE, analytics_enabled=False, fill_width=False) as blocks:
             gr.HTML(views.header(limits), elem_id="header", js_on_load=None)
-            song = Drop(self.sessions.uploads.take, label="song", show_label=False, elem_id="song", height=150)
+            song = drop_zone(self.sessions.uploads.take, label="song", show_label=False, elem_id="song", height=150)
             card = gr.HTML(elem_id="card", js_on_load=None)
             with gr.Row():
                 model = gr.Dropdown(

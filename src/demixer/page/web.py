@@ -16,6 +16,7 @@ from demixer.page.files import Files
 from demixer.page.forms import receive_form
 from demixer.page.gate import Gate
 from demixer.page.sessions import Sessions
+from demixer.page.upload_progress import UploadProgress
 from demixer.page.visitors import Visitors
 
 
@@ -29,10 +30,12 @@ class Desk:
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self.sessions, self.visitors = sessions, visitors
+        self.progress = UploadProgress(visitors)
 
     def routes(self) -> list[Route]:
         return [
             Route("/gradio_api/upload", self.upload, methods=["POST"]),  # where Gradio's drop zone sends files
+            Route("/gradio_api/upload_progress", self.progress.get, methods=["GET"]),
             Route("/presence/{tab}", self.here, methods=["POST"]),
             Route("/presence/{tab}/leave", self.leaving, methods=["POST"]),
             Route("/stems/{secret}/{number:int}/{name}", Files(self.sessions, self.visitors).get),
@@ -42,9 +45,10 @@ class Desk:
         """Files of a form; gives the handle of each."""
         try:
             owner, uploads = self.visitors.owner(request), self.sessions.uploads
-            with self.sessions.room(owner, body_bytes(request)):
-                kind = request.headers.get("content-type", "")
-                form = await receive_form(kind, request.stream(), uploads.new_folder(), self.sessions.limits)
+            name, kind = request.query_params.get("upload_id", ""), request.headers.get("content-type", "")
+            with self.sessions.room(owner, body_bytes(request)), self.progress.counting(owner, name) as counts:
+                folder, limits = uploads.new_folder(), self.sessions.limits
+                form = await receive_form(kind, request.stream(), folder, limits, counts)
                 return JSONResponse([uploads.add(owner, file) for file in form.files])
         except UserError as error:
             return error_text(one_line(error), status_of(error))
