@@ -101,6 +101,7 @@ def _application(engine: Engine, sessions: Sessions, address: Address, port: int
     from demixer.page.gate import Gate
     from demixer.page.guard import Guard
     from demixer.page.layout import Page
+    from demixer.page.memory import Memory
     from demixer.page.visitors import Visitors
     from demixer.page.web import Desk, application
 
@@ -126,10 +127,11 @@ def _application(engine: Engine, sessions: Sessions, address: Address, port: int
         css_paths=[views.STATIC_DIR / "page.css"],
         head=head,
     )
-    visitors = Visitors(port, address.root_path)
+    visitors, memory = Visitors(port, address.root_path), Memory(blocks)
+    sessions.forget = memory.forget
     app = application(
         inner,
-        Gate(inner, visitors, sessions.uploads, head),
+        Gate(inner, visitors, sessions.uploads, memory.listens, head),
         Desk(sessions, visitors),
         Api(engine, sessions, address.root_path),
     )

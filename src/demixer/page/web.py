@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from demixer.errors import UserError, one_line
-from demixer.page.answers import body_bytes, error_text, status_of
+from demixer.errors import UserError
+from demixer.page.answers import body_bytes, refusal
 from demixer.page.api import Api
 from demixer.page.files import Files
 from demixer.page.forms import receive_form
@@ -43,15 +43,12 @@ class Desk:
 
     async def upload(self, request: Request) -> Response:
         """Files of a form; gives the handle of each."""
-        try:
-            owner, uploads = self.visitors.owner(request), self.sessions.uploads
-            name, kind = request.query_params.get("upload_id", ""), request.headers.get("content-type", "")
-            with self.sessions.room(owner, body_bytes(request)), self.progress.counting(owner, name) as counts:
-                folder, limits = uploads.new_folder(), self.sessions.limits
-                form = await receive_form(kind, request.stream(), folder, limits, counts)
-                return JSONResponse([uploads.add(owner, file) for file in form.files])
-        except UserError as error:
-            return error_text(one_line(error), status_of(error))
+        owner, uploads = self.visitors.owner(request), self.sessions.uploads
+        name, kind = request.query_params.get("upload_id", ""), request.headers.get("content-type", "")
+        with self.sessions.room(owner, body_bytes(request)), self.progress.counting(owner, name) as counts:
+            folder, limits = uploads.new_folder(), self.sessions.limits
+            form = await receive_form(kind, request.stream(), folder, limits, counts)
+            return JSONResponse([uploads.add(owner, file) for file in form.files])
 
     async def here(self, request: Request) -> Response:
         """A tab is open."""
@@ -62,10 +59,7 @@ class Desk:
         return await self._told(request, self.sessions.closing)
 
     async def _told(self, request: Request, tell: Callable[[str], object]) -> Response:
-        try:
-            await run_in_threadpool(tell, self.visitors.session_name(request, request.path_params["tab"]))
-        except UserError as error:
-            return error_text(one_line(error), status_of(error))
+        await run_in_threadpool(tell, self.visitors.session_name(request, request.path_params["tab"]))
         return Response(status_code=204)
 
 
@@ -78,4 +72,8 @@ def application(gradio: Starlette, gate: Gate, desk: Desk, api: Api) -> Starlett
         async with context:
             yield
 
-    return Starlette(routes=[*desk.routes(), *api.routes(), Mount("", gate)], lifespan=lifespan)
+    return Starlette(
+        routes=[*desk.routes(), *api.routes(), Mount("", gate)],
+        lifespan=lifespan,
+        exception_handlers={UserError: refusal},
+    )
