@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demixer.errors import UserError
-from demixer.page.answers import body_bytes, error_json
+from demixer.page.answers import body_bytes
 from demixer.page.files import served
 from demixer.page.forms import Form, receive_form
 from demixer.page.jobs import FORMATS, Engine, Job, Order
@@ -49,31 +49,26 @@ class Api:
 
     async def create(self, request: Request) -> Response:
         owner, limits = program_owner(request), self.engine.limits
-        try:
-            length = body_bytes(request, limits.megabytes * 1e6 + FORM_BYTES)
-            self.sessions.check_free(owner)
-            self.engine.turns.check_room()
-            with self.sessions.room(owner, length):
-                folder, kind = self.sessions.uploads.new_folder(), request.headers.get("content-type", "")
-                form = await receive_form(kind, request.stream(), folder, limits)
-            id = await run_in_threadpool(self._begin, owner, form)
-        except UserError as error:
-            return error_json(error)
-        name = self.sessions.ending(id)
-        answer = self._state(id, self.sessions.of(name).job)
+        length = body_bytes(request, limits.megabytes * 1e6 + FORM_BYTES)
+        self.sessions.check_free(owner)
+        self.engine.turns.check_room()
+        with self.sessions.room(owner, length):
+            folder, kind = self.sessions.uploads.new_folder(), request.headers.get("content-type", "")
+            form = await receive_form(kind, request.stream(), folder, limits)
+        id, job = await run_in_threadpool(self._begin, owner, form)
+        answer = self._state(id, job)
         return JSONResponse(answer, 201, {"Location": answer["links"]["self"]})
 
-    def _begin(self, owner: str, form: Form) -> str:
+    def _begin(self, owner: str, form: Form) -> tuple[str, Job]:
         order = self._order(form)
         id = secrets.token_urlsafe(24)
         session = self.sessions.of(f"{owner}.{id}")
         try:
             session.receive(form.files[0], self.engine.limits)
-            session.start(order, self.engine)
+            return id, session.start(order, self.engine)
         except UserError:
             self.sessions.leave(f"{owner}.{id}")
             raise
-        return id
 
     def _order(self, form: Form) -> Order:
         """What the fields of a form choose."""

@@ -7,22 +7,20 @@ from typing import Any
 import gradio as gr
 
 
-class Drop(gr.File):
-    """Looks like :class:`gradio.File`; what it gives to the page are uploads that the page's own route has taken.
+def drop_zone(take: Callable[[str], Path], **options: Any) -> gr.File:
+    """A drop zone that gives to the page what the page's own route has taken.
 
     Args:
         take: gives the file of a handle.
         options: Gradio's.
     """
 
-    data_model = None  # else Gradio would look for files by the names that a visitor gives
-    is_template = True  # the browser's part is Gradio's
-
-    def __init__(self, take: Callable[[str], Path], **options: Any) -> None:
-        self.take = take
-        super().__init__(**options)
-
-    def preprocess(self, payload: str | list[str] | None) -> str | list[str] | None:
+    def preprocess(payload: str | list[str] | None) -> str | list[str] | None:
         if isinstance(payload, list):
-            return [str(self.take(handle)) for handle in payload]
-        return None if payload is None else str(self.take(payload))
+            return [str(take(handle)) for handle in payload]
+        return None if payload is None else str(take(payload))
+
+    zone = gr.File(**options)  # a class of its own would have Gradio write a file beside this one
+    zone.data_model = None  # else Gradio would look for files by the names that a visitor gives
+    zone.preprocess, zone.api_info = preprocess, lambda: {"type": "string"}
+    return zone

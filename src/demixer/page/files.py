@@ -7,7 +7,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from demixer.errors import UserError
 from demixer.page.answers import error_text
 from demixer.page.sessions import Sessions
 from demixer.page.visitors import Visitors
@@ -32,11 +31,7 @@ class Files:
     async def get(self, request: Request) -> Response:
         secret, number, name = (request.path_params[key] for key in ("secret", "number", "name"))
         session = self.sessions.with_folder(secret)
-        try:
-            is_owner = session is not None and self.visitors.owner(request) == session.owner
-        except UserError:
-            is_owner = False
-        if not is_owner:
+        if session is None or session.owner != self.visitors.owner(request):
             return error_text("this is no longer here", 404)
         return await run_in_threadpool(served, session.folder / f"stems{number}", name)
 

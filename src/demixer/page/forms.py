@@ -27,8 +27,17 @@ class Form:
     fields: dict[str, list[str]] = field(default_factory=dict)
 
 
-async def receive_form(content_type: str, body: AsyncIterator[bytes], folder: Path, limits: Limits) -> Form:
+async def receive_form(
+    content_type: str, body: AsyncIterator[bytes], folder: Path, limits: Limits, counts: dict[str, int] | None = None
+) -> Form:
     """Write a form's files into a new folder, each into one of its own.
+
+    Args:
+        content_type: its header.
+        body: its bytes.
+        folder: is made here.
+        limits: of a file.
+        counts: is told how many bytes came of each file, by the name that its sender gave it.
 
     Raises:
         UserError: it is no form, it stalls or breaks off, or a file is too large; nothing of it stays.
@@ -37,7 +46,7 @@ async def receive_form(content_type: str, body: AsyncIterator[bytes], folder: Pa
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise UserError(NO_FORM)
     folder.mkdir()
-    writer = _Writer(options[b"boundary"], folder, limits)
+    writer = _Writer(options[b"boundary"], folder, limits, {} if counts is None else counts)
     try:
         chunks = aiter(body)
         while chunk := await asyncio.wait_for(anext(chunks, b""), STALL_SECONDS):
@@ -58,8 +67,8 @@ async def receive_form(content_type: str, body: AsyncIterator[bytes], folder: Pa
 class _Writer:
     """Does with a form's parts what the parser tells of them."""
 
-    def __init__(self, boundary: bytes, folder: Path, limits: Limits) -> None:
-        self.form, self.complete = Form(), False
+    def __init__(self, boundary: bytes, folder: Path, limits: Limits, counts: dict[str, int]) -> None:
+        self.form, self.complete, self._counts = Form(), False, counts
         self._folder, self._limits = folder, limits
         self._file: BinaryIO | None = None
         self._parts = 0
@@ -94,7 +103,8 @@ class _Writer:
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
         self._text, self._written = b"", 0
         if b"filename" in options:
-            path = self._folder / str(self._parts) / file_name(options[b"filename"].decode("utf-8", "replace"))
+            self._sent_name = options[b"filename"].decode("utf-8", "replace")
+            path = self._folder / str(self._parts) / file_name(self._sent_name)
             path.parent.mkdir(parents=True)  # the sweeper takes empty folders
             self._file = path.open("xb")
             self.form.files.append(path)
@@ -103,6 +113,7 @@ class _Writer:
         if self._file is not None:
             self._written += end - start
             self._limits.check_size(self._written)
+            self._counts[self._sent_name] = self._written
             self._file.write(data[start:end])
             return
         self._text += data[start:end]

@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demixer.errors import UserError
+from demixer.page.answers import error_text
 from demixer.page.uploads import Uploads
-from demixer.page.visitors import Visitors
+from demixer.page.visitors import StrangerError, Visitors
 
 PARTS = re.compile(r"/(assets|static)(/[\w-][\w.-]*)+\Z|/theme\.css\Z|/gradio_api/app_id\Z", re.ASCII)
 HEARTBEAT = "/gradio_api/heartbeat/"
@@ -41,33 +41,35 @@ class Gate:
         gradio: its application.
         visitors: tells who asks.
         uploads: what they sent.
+        listens: whether Gradio has a line open for a session's messages; without, it breaks off with a traceback.
         head: what Gradio adds to the page's head, for its scripts to be allowed.
     """
 
-    def __init__(self, gradio: ASGIApp, visitors: Visitors, uploads: Uploads, head: str) -> None:
-        self.gradio, self.visitors, self.uploads = gradio, visitors, uploads
+    def __init__(
+        self, gradio: ASGIApp, visitors: Visitors, uploads: Uploads, listens: Callable[[str], bool], head: str
+    ) -> None:
+        self.gradio, self.visitors, self.uploads, self.listens = gradio, visitors, uploads, listens
         self.head_scripts = script_hashes(head)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         path, reads = request.url.path, request.method in ("GET", "HEAD")
-        try:
-            if reads and path == "/":
-                await self._page(request, send)
-            elif reads and PARTS.match(path) and ".." not in path:
-                await self.gradio(_narrowed(scope, path), receive, send)
-            elif request.method == "GET" and path.startswith(HEARTBEAT):
-                name = self.visitors.session_name(request, path.removeprefix(HEARTBEAT))
-                await self.gradio(_narrowed(scope, HEARTBEAT + name), receive, send)
-            elif request.method == "GET" and path == MESSAGES:
-                query = {"session_hash": self.visitors.session_name(request, request.query_params.get("session_hash"))}
-                await self.gradio(_narrowed(scope, path, urlencode(query)), receive, send)
-            elif request.method == "POST" and path in EVENTS:
-                await self._event(request, send)
-            else:
-                await PlainTextResponse("error: there is nothing here\n", 404)(scope, receive, send)
-        except UserError as error:
-            await PlainTextResponse(f"error: {error}\n", 403)(scope, receive, send)
+        if reads and path == "/":
+            await self._page(request, send)
+        elif reads and PARTS.match(path):
+            await self.gradio(_narrowed(scope, path), receive, send)
+        elif request.method == "GET" and path.startswith(HEARTBEAT):
+            name = self.visitors.session_name(request, path.removeprefix(HEARTBEAT))
+            await self.gradio(_narrowed(scope, HEARTBEAT + name), receive, send)
+        elif request.method == "GET" and path == MESSAGES:
+            name = self.visitors.session_name(request, request.query_params.get("session_hash"))
+            if not self.listens(name):
+                raise StrangerError("no event of this tab is under way")
+            await self.gradio(_narrowed(scope, path, urlencode({"session_hash": name})), receive, send)
+        elif request.method == "POST" and path in EVENTS:
+            await self._event(request, send)
+        else:
+            await error_text("there is nothing here", 404)(scope, receive, send)
 
     async def _page(self, request: Request, send: Send) -> None:
         """The page itself, with the one policy that its scripts are allowed by; a new visitor gets his cookie."""
@@ -83,7 +85,7 @@ class Gate:
         async for chunk in request.stream():
             body += chunk
             if len(body) > BODY_BYTES:
-                raise UserError(f"an event of more than {BODY_BYTES} bytes")
+                raise StrangerError(f"an event of more than {BODY_BYTES} bytes")
         event = self._rebuilt(request, body)
         await self.gradio(_narrowed(request.scope, request.url.path), _body(json.dumps(event).encode(), request), send)
 
@@ -94,9 +96,9 @@ class Gate:
             values, function, trigger = sent["data"], sent["fn_index"], sent.get("trigger_id")
             session, values = sent["session_hash"], list(values)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise UserError("this is no event of the page") from error
+            raise StrangerError("this is no event of the page") from error
         if type(function) is not int or type(trigger) not in (int, type(None)) or len(values) > MOST_VALUES:
-            raise UserError("this is no event of the page")
+            raise StrangerError("this is no event of the page")
         name = self.visitors.session_name(request, session)
         owner = self.visitors.owner(request)
         data = [_plain(value, lambda handle: self.uploads.owns(owner, handle)) for value in values]
@@ -116,7 +118,7 @@ def _plain(value: Any, owned: Callable[[object], bool], deep: bool = False) -> A
         return [_plain(one, owned, deep=True) for one in value]
     if isinstance(value, dict) and owned(value.get("path")):
         return value["path"]
-    raise UserError("an event holds something that this page has not given: load it again")
+    raise StrangerError("an event holds something that this page has not given: load it again")
 
 
 def script_hashes(html: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The page: Gradio's components, and what happens when a visitor uses them."""
 
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,20 @@ class Page:
     Args:
         engine: separates.
         shelves: who is here, and their songs.
+
+    Attributes:
+        forget: is told the name of a tab whose connection has ended.
     """
 
     def __init__(self, engine: Engine, shelves: Shelves) -> None:
         self.engine, self.shelves = engine, shelves
+        self.forget: Callable[[str], None] = lambda name: None
         self._news = count(1)
 
-    def receive(self, uploads: list[str], request: gr.Request) -> tuple[Update, str]:
+    def receive(self, uploads: list[str] | str | None, request: gr.Request) -> tuple[Update, str]:
         """Files were dropped: empty the drop zone for the next ones, list those that are songs."""
-        self._shelf(request).receive([Path(upload) for upload in uploads])
+        files = [uploads] if isinstance(uploads, str) else uploads or []  # whatever an event holds
+        self._shelf(request).receive([Path(file) for file in files])
         return gr.update(value=None), self._look_again()
 
     def choose(self, model: str, request: gr.Request) -> tuple[Update, str]:
@@ -53,6 +59,10 @@ class Page:
         except UserError as error:
             shelf.errors = [str(error)]
         return self._look_again()
+
+    def leave(self, request: gr.Request) -> None:
+        """A tab is closed, or its connection broke: the songs stay until the page says goodbye (``static/shelf.js``)."""
+        self.forget(request.session_hash)
 
     def build(self) -> gr.Blocks:
         """Lay the page out."""
@@ -79,6 +89,7 @@ class Page:
             song.upload(self.receive, song, [song, news], **quiet)
             model.change(self.choose, model, [stems, news], **quiet)
             go.click(self.separate, [model, stems, format, keep_rate], news, **quiet)
+            blocks.unload(self.leave)
         return blocks
 
     def _shelf(self, request: gr.Request) -> Shelf:

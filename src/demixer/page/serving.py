@@ -101,13 +101,15 @@ def _application(engine: Engine, sessions: Sessions, address: Address, port: int
     from demixer.page.gate import Gate
     from demixer.page.guard import Guard
     from demixer.page.layout import Page
+    from demixer.page.memory import Memory
     from demixer.page.routes import Songs
     from demixer.page.shelf import Shelves
     from demixer.page.visitors import Visitors
     from demixer.page.web import Desk, application
 
     shelves = Shelves(sessions, engine)
-    blocks = Page(engine, shelves).build().queue(max_size=EVENTS_IN_LINE, api_open=False)
+    page = Page(engine, shelves)
+    blocks = page.build().queue(max_size=EVENTS_IN_LINE, api_open=False)
     head = views.head()
     inner = Starlette()
     gr.mount_gradio_app(
@@ -128,10 +130,11 @@ def _application(engine: Engine, sessions: Sessions, address: Address, port: int
         css_paths=[views.STATIC_DIR / "page.css"],
         head=head,
     )
-    visitors = Visitors(port, address.root_path)
+    visitors, memory = Visitors(port, address.root_path), Memory(blocks)
+    page.forget = memory.forget
     app = application(
         inner,
-        Gate(inner, visitors, sessions.uploads, head),
+        Gate(inner, visitors, sessions.uploads, memory.listens, head),
         [*Desk(sessions, visitors).routes(), *Songs(shelves, visitors).routes()],
         Api(engine, sessions, address.root_path),
     )

@@ -13,6 +13,10 @@ SECRET = re.compile(r"[\w-]{32,64}\Z", re.ASCII)
 TAB = re.compile(r"[a-z0-9]{1,40}\Z")
 
 
+class StrangerError(UserError):
+    """A request comes from nobody that the page has welcomed, or asks for what was not given to him."""
+
+
 class Visitors:
     """Tells visitors apart, without a list of them: whoever has a cookie's secret is its owner.
 
@@ -36,21 +40,21 @@ class Visitors:
         """Whose quotas a request counts for.
 
         Raises:
-            UserError: it comes without the cookie.
+            StrangerError: it comes without the cookie.
         """
         secret = self._secret(request)
         if secret is None:
-            raise UserError("open the page first, with cookies allowed: one tells your songs from others'")
+            raise StrangerError("open the page first, with cookies allowed: one tells your songs from others'")
         return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
     def session_name(self, request: HTTPConnection, tab: object) -> str:
         """The session of a browser's tab. Whatever a tab is called, it is a session of this browser's.
 
         Raises:
-            UserError: it comes without the cookie, or the name is none.
+            StrangerError: it comes without the cookie, or the name is none.
         """
         if not isinstance(tab, str) or not TAB.match(tab):
-            raise UserError("this is no tab of the page")
+            raise StrangerError("this is no tab of the page")
         return f"{self.owner(request)}.{tab}"
 
     def _secret(self, request: HTTPConnection) -> str | None:

@@ -9,13 +9,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
-from demixer.errors import UserError, one_line
-from demixer.page.answers import body_bytes, error_text, status_of
+from demixer.errors import UserError
+from demixer.page.answers import body_bytes, refusal
 from demixer.page.api import Api
 from demixer.page.files import Files
 from demixer.page.forms import receive_form
 from demixer.page.gate import Gate
 from demixer.page.sessions import Sessions
+from demixer.page.upload_progress import UploadProgress
 from demixer.page.visitors import Visitors
 
 
@@ -29,10 +30,12 @@ class Desk:
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self.sessions, self.visitors = sessions, visitors
+        self.progress = UploadProgress(visitors)
 
     def routes(self) -> list[Route]:
         return [
             Route("/gradio_api/upload", self.upload, methods=["POST"]),  # where Gradio's drop zone sends files
+            Route("/gradio_api/upload_progress", self.progress.get, methods=["GET"]),
             Route("/presence/{tab}", self.here, methods=["POST"]),
             Route("/presence/{tab}/leave", self.leaving, methods=["POST"]),
             Route("/stems/{secret}/{number:int}/{name}", Files(self.sessions, self.visitors).get),
@@ -40,14 +43,12 @@ class Desk:
 
     async def upload(self, request: Request) -> Response:
         """Files of a form; gives the handle of each."""
-        try:
-            owner, uploads = self.visitors.owner(request), self.sessions.uploads
-            with self.sessions.room(owner, body_bytes(request)):
-                kind = request.headers.get("content-type", "")
-                form = await receive_form(kind, request.stream(), uploads.new_folder(), self.sessions.limits)
-                return JSONResponse([uploads.add(owner, file) for file in form.files])
-        except UserError as error:
-            return error_text(one_line(error), status_of(error))
+        owner, uploads = self.visitors.owner(request), self.sessions.uploads
+        name, kind = request.query_params.get("upload_id", ""), request.headers.get("content-type", "")
+        with self.sessions.room(owner, body_bytes(request)), self.progress.counting(owner, name) as counts:
+            folder, limits = uploads.new_folder(), self.sessions.limits
+            form = await receive_form(kind, request.stream(), folder, limits, counts)
+            return JSONResponse([uploads.add(owner, file) for file in form.files])
 
     async def here(self, request: Request) -> Response:
         """A tab is open."""
@@ -58,10 +59,7 @@ class Desk:
         return await self._told(request, self.sessions.closing)
 
     async def _told(self, request: Request, tell: Callable[[str], object]) -> Response:
-        try:
-            await run_in_threadpool(tell, self.visitors.session_name(request, request.path_params["tab"]))
-        except UserError as error:
-            return error_text(one_line(error), status_of(error))
+        await run_in_threadpool(tell, self.visitors.session_name(request, request.path_params["tab"]))
         return Response(status_code=204)
 
 
@@ -74,4 +72,8 @@ def application(gradio: Starlette, gate: Gate, own: list[Route], api: Api) -> St
         async with context:
             yield
 
-    return Starlette(routes=[*own, *api.routes(), Mount("", gate)], lifespan=lifespan)
+    return Starlette(
+        routes=[*own, *api.routes(), Mount("", gate)],
+        lifespan=lifespan,
+        exception_handlers={UserError: refusal},
+    )
