@@ -92,8 +92,9 @@ class Visitor:
     def separate(self, model: str, *stems: str, format: str = "WAV") -> list[str]:
         """Separate; gives the addresses of the sounds of the song that was chosen."""
         self.do("separate", [model, stems, format, False])
-        while any(song["busy"] for song in (state := self.songs())["songs"]):
+        while any(song["busy"] for song in self.songs()["songs"]):
             time.sleep(0.1)
+        state = self.songs()
         mix = self.http.get(f"{self.url}songs/{state['chosen']}/mix", timeout=30).json()
         return [self.url + stem["url"] for stem in mix["stems"]]
 

@@ -61,7 +61,7 @@ class Page:
         return self._look_again()
 
     def leave(self, request: gr.Request) -> None:
-        """A tab is closed, or its connection broke: the songs stay until the page says goodbye (``static/shelf.js``)."""
+        """A tab is closed, or its connection broke; whether its songs go, ``static/shelf.js`` tells."""
         self.forget(request.session_hash)
 
     def build(self) -> gr.Blocks:
