@@ -126,9 +126,9 @@ class Job:
             traceback.print_exc()
             self._fail("a fault of this program, told in its terminal")
         finally:
-            self.ended.set()
             if self.previews:
                 self.previews.delete()
+            self.ended.set()
 
     def _fail(self, reason: str) -> None:
         self.error, self.phase = f"`{shown(self.song.name)}`: {reason}", "failed"

@@ -151,12 +151,15 @@ class Shelf:
     def _work(self) -> None:
         """Begin one song after the other, each once the one before has ended."""
         while entry := self._next():
-            order, entry.order = entry.order, None
+            order = entry.order
             try:
                 job = entry.session.start(order, self.engine)
             except UserError as error:
-                entry.problem = f"`{shown(entry.name)}`: {error}"
+                entry.problem, entry.order = f"`{shown(entry.name)}`: {error}", None
             else:
+                if entry.order is not order:  # the visitor was quicker
+                    job.cancel()
+                entry.order = None
                 job.ended.wait()
 
     def _next(self) -> Entry | None:
