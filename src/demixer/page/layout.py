@@ -33,11 +33,11 @@ class Page:
         self.forget: Callable[[str], None] = lambda name: None
         self._news = count(1)
 
-    def receive(self, uploads: list[str] | str | None, request: gr.Request) -> tuple[Update, str]:
+    def receive(self, uploads: list[str] | str | None, request: gr.Request) -> tuple[None, str]:
         """Files were dropped: empty the drop zone for the next ones, list those that are songs."""
         files = [uploads] if isinstance(uploads, str) else uploads or []  # whatever an event holds
         self._shelf(request).receive([Path(file) for file in files])
-        return gr.update(value=None), self._look_again()
+        return None, self._look_again()  # an update would have Gradio make another drop zone, with its own way
 
     def choose(self, model: str, request: gr.Request) -> tuple[Update, str]:
         """A model was chosen: offer its stems."""
