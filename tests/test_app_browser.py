@@ -533,7 +533,7 @@ def test_keys_are_left_to_fields(open_page, song):
     separate(page, song)
     page.evaluate(
         """() => document.body.append(
-          document.createElement("textarea"), Object.assign(document.createElement("p"), { contentEditable: "true" }))"""
+          document.createElement("textarea"), Object.assign(document.createElement("p"), { contentEditable: true }))"""
     )
     fields = [page.locator("textarea"), page.locator("p[contenteditable]")]
     for field in (*fields, page.get_by_label("model"), page.get_by_label("FLAC")):
