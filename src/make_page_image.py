@@ -35,9 +35,10 @@ def main() -> None:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            page = browser.new_page(viewport={"width": 1120, "height": 900}, device_scale_factor=1.5)
+            page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=1.3125)
             page.goto(server.stdout.readline().split()[0])
             photograph(page, songs)
+            browser.close()
         finally:
             server.terminate()
             server.wait()

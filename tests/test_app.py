@@ -37,7 +37,7 @@ def sessions(tmp_path, monkeypatch):
 
 def upload(sessions, name="song.wav", seconds=1.0, **options):
     """A file where the server puts what it receives."""
-    return write_song(sessions.uploads / "hash" / name, music(round(44100 * seconds)), **options)
+    return write_song(sessions.uploads.new_folder() / name, music(round(44100 * seconds)), **options)
 
 
 def files(folder):
