@@ -81,9 +81,9 @@ def test_too_large_too_long_and_no_audio(sessions):
         sessions.limits.check(upload(sessions, seconds=10))
     with pytest.raises(UserError, match=r"it is longer than 0\.1 minutes"):
         sessions.limits.check(upload(sessions, "song.ogg", seconds=10, subtype="VORBIS"))
-    (sessions.uploads / "empty.mp3").touch()
+    (sessions.root / "empty.mp3").touch()
     with pytest.raises(UserError, match="the file is empty"):
-        sessions.limits.check(sessions.uploads / "empty.mp3")
+        sessions.limits.check(sessions.root / "empty.mp3")
 
 
 @pytest.mark.parametrize("name", ["megabytes", "minutes", "keep_minutes"])
@@ -128,9 +128,9 @@ def test_the_address_is_this_machine_unless_told():
 def test_a_song_is_taken_over_and_leaves_with_its_visitor(sessions):
     session = sessions.of("ada")
     session.receive(upload(sessions), sessions.limits)
-    assert files(sessions.root) == [f"visitors/{session.folder.name}/song/song.wav"]
+    assert files(sessions.root) == ["lock", f"visitors/{session.folder.name}/song/song.wav"]
     sessions.leave("ada")
-    assert files(sessions.root) == []
+    assert files(sessions.root) == ["lock"]
     assert not session.folder.exists()
 
 
@@ -149,11 +149,12 @@ def test_visitors_do_not_meet(sessions):
 def test_a_bad_file_is_named_and_nothing_of_it_stays(sessions):
     session = sessions.of("ada")
     session.receive(upload(sessions), sessions.limits)
-    (sessions.uploads / "notes.mp3").write_text("la la la" * 100)
-    with pytest.raises(UserError, match=r"^`notes\.mp3`: it is no audio, or damaged beyond decoding$"):
-        session.receive(sessions.uploads / "notes.mp3", sessions.limits)
-    assert session.song is None
-    assert files(sessions.root) == []
+    before, notes = files(sessions.root), upload(sessions, "notes.wav")
+    notes.write_text("la la la" * 100)
+    with pytest.raises(UserError, match=r"^`notes\.wav`: it is no audio, or damaged beyond decoding$"):
+        session.receive(notes, sessions.limits)
+    assert session.song.exists()  # the song before it stays
+    assert files(sessions.root) == before
 
 
 def test_what_nobody_uses_is_deleted_after_a_time(sessions):
@@ -161,11 +162,12 @@ def test_what_nobody_uses_is_deleted_after_a_time(sessions):
     session.receive(upload(sessions), sessions.limits)
     left = upload(sessions, "left.wav")
     sessions.sweep()
-    assert len(files(sessions.root)) == 2
+    assert len(files(sessions.root)) == 3
     session.used -= 60 * 60 + 1
-    os.utime(left.parent, (0, 0))
+    for path in (left, left.parent):
+        os.utime(path, (0, 0))
     sessions.sweep()
-    assert files(sessions.root) == []
+    assert files(sessions.root) == ["lock"]
     assert sessions.of("ada") is not session
 
 
