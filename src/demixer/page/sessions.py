@@ -31,7 +31,6 @@ class Session:
     Attributes:
         used: when it was, on the monotonic clock.
         left: when its page was closed, if it was.
-        lost: whether the connection to its page broke.
     """
 
     def __init__(self, folder: Path, owner: str, admission: Callable[["Session", float], Iterator[None]]) -> None:
@@ -40,14 +39,13 @@ class Session:
         self.facts: Facts | None = None
         self.job: Job | None = None
         self.left: float | None = None
-        self.lost = False
         self._admission, self._jobs, self._needed = admission, 0, 0.0
         self._lock = RLock()  # one thing at a time
         self.touch()
 
     def touch(self) -> None:
         """Somebody is here."""
-        self.used, self.left, self.lost = time.monotonic(), None, False
+        self.used, self.left = time.monotonic(), None
 
     def receive(self, upload: Path, limits: Limits) -> Facts:
         """Take an uploaded file over, in place of what was here before, which stays where the file is refused.
@@ -124,13 +122,10 @@ class Sessions:
     Args:
         limits: ``keep_minutes`` is how long an unused session lives, the quotas how much it may hold.
         sweep_seconds: how often unused ones are looked for.
-        forget: is told the name of a session that has gone.
     """
 
-    def __init__(
-        self, limits: Limits, sweep_seconds: float = 2.0, forget: Callable[[str], None] = lambda name: None
-    ) -> None:
-        self.limits, self.forget = limits, forget
+    def __init__(self, limits: Limits, sweep_seconds: float = 2.0) -> None:
+        self.limits = limits
         self._place = Place("music-demixer-")
         self.root = self._place.folder
         self.uploads = Uploads(self.root / "uploads")
@@ -180,27 +175,10 @@ class Sessions:
             if session := self._sessions.get(visitor):
                 session.left = time.monotonic()
 
-    def lose(self, visitor: str) -> None:
-        """The connection to a visitor's page broke: he may come back until his time is over."""
-        with self._lock:
-            if session := self._sessions.get(visitor):
-                session.lost = True
-
-    def find_again(self, visitor: str) -> Session:
-        """The session of a visitor whose page was loaded again: the last one that he closed or lost, or a new one."""
-        owner = visitor.partition(".")[0]
-        with self._lock:
-            gone = {name: one for name, one in self._sessions.items() if one.owner == owner and (one.left or one.lost)}
-            if gone and visitor not in self._sessions:
-                name = max(gone, key=lambda name: gone[name].used)
-                self._sessions[visitor] = self._sessions.pop(name)
-            return self.of(visitor)
-
     def leave(self, visitor: str) -> None:
         """Stop a visitor's job and delete his files."""
         with self._lock:
             session = self._sessions.pop(visitor, None)
-        self.forget(visitor)
         if session is not None:
             session.clear()
             shutil.rmtree(session.folder, ignore_errors=True)

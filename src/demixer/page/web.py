@@ -1,10 +1,9 @@
 """All routes of the page's server: its own, and behind the gate what it needs of Gradio's."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -21,7 +20,7 @@ from demixer.page.visitors import Visitors
 
 
 class Desk:
-    """Takes visitors' songs, and knows whose page is open.
+    """Takes visitors' songs, and gives their stems.
 
     Args:
         sessions: theirs.
@@ -36,8 +35,6 @@ class Desk:
         return [
             Route("/gradio_api/upload", self.upload, methods=["POST"]),  # where Gradio's drop zone sends files
             Route("/gradio_api/upload_progress", self.progress.get, methods=["GET"]),
-            Route("/presence/{tab}", self.here, methods=["POST"]),
-            Route("/presence/{tab}/leave", self.leaving, methods=["POST"]),
             Route("/stems/{secret}/{number:int}/{name}", Files(self.sessions, self.visitors).get),
         ]
 
@@ -49,18 +46,6 @@ class Desk:
             folder, limits = uploads.new_folder(), self.sessions.limits
             form = await receive_form(kind, request.stream(), folder, limits, counts)
             return JSONResponse([uploads.add(owner, file) for file in form.files])
-
-    async def here(self, request: Request) -> Response:
-        """A tab is open."""
-        return await self._told(request, self.sessions.known)
-
-    async def leaving(self, request: Request) -> Response:
-        """A tab is being closed, or loaded again."""
-        return await self._told(request, self.sessions.closing)
-
-    async def _told(self, request: Request, tell: Callable[[str], object]) -> Response:
-        await run_in_threadpool(tell, self.visitors.session_name(request, request.path_params["tab"]))
-        return Response(status_code=204)
 
 
 def application(gradio: Starlette, gate: Gate, own: list[Route], api: Api) -> Starlette:
