@@ -21,7 +21,7 @@ from demixer.page.jobs import FORMATS, Engine, Job, Order
 from demixer.page.sessions import Session, Sessions
 from demixer.page.visitors import program_owner
 
-FIELDS = ("model", "stems", "format")
+FIELDS = ("model", "stems", "format", "keep_rate")
 FORM_BYTES = 100_000  # of a form besides its file
 
 

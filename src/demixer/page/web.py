@@ -20,7 +20,7 @@ from demixer.page.visitors import Visitors
 
 
 class Desk:
-    """Takes visitors' songs, and knows whose page is open.
+    """Takes visitors' songs, and gives their stems.
 
     Args:
         sessions: theirs.
