@@ -189,7 +189,6 @@ def test_one_file_may_come_without_a_list(sessions, models):
 @pytest.mark.parametrize("stems", [TARGETS, ("bass",)])
 def test_segments_join_to_what_is_written(shelf, sessions, monkeypatch, stems):
     """To the sample: the mixer goes over from the ones to the other while it plays."""
-    monkeypatch.setattr("demixer.page.previews.Previews.delete", lambda previews: None)
     monkeypatch.setattr("demixer.page.previews.SEGMENT_SECONDS", 0.5)
     shelf.receive([upload(sessions, waveform=noise(2 * 44100))])
     shelf.start(Order("shares", stems))

@@ -126,7 +126,7 @@ class Job:
             traceback.print_exc()
             self._fail("a fault of this program, told in its terminal")
         finally:
-            if self.previews:
+            if self.previews and self.stems is None:  # else a mixer may still be fetching them: they go with the stems
                 self.previews.delete()
             self.ended.set()
 
