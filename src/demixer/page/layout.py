@@ -39,16 +39,17 @@ class Page:
         self._shelf(request).receive([Path(file) for file in files])
         return None, self._look_again()  # an update would have Gradio make another drop zone, with its own way
 
-    def choose(self, model: str, request: gr.Request) -> tuple[Update, str]:
-        """A model was chosen: offer its stems."""
+    def choose(self, model: str, shown: list[str], request: gr.Request) -> tuple[Update, list[str], str]:
+        """A model was chosen: offer its stems; where those shown are the same, what is ticked stays."""
         shelf = self._shelf(request)
         shelf.errors = []
         try:
-            targets = self.engine.models.load(model).targets
+            targets = list(self.engine.models.load(model).targets)
         except UserError as error:
             shelf.errors = [str(error)]
-            return gr.skip(), self._look_again()
-        return gr.update(choices=list(targets), value=list(targets)), self._look_again()
+            targets = shown
+        offer = gr.skip() if targets == shown else gr.update(choices=targets, value=targets)
+        return offer, targets, self._look_again()
 
     def separate(self, model: str, stems: list[str], format: str, keep_rate: bool, request: gr.Request) -> str:
         """Line the songs up."""
@@ -82,12 +83,13 @@ class Page:
                 with gr.Column(min_width=290):
                     format = gr.Radio(list(FORMATS), value="WAV", label="format", elem_id="format")
                     keep_rate = gr.Checkbox(False, label="at the song's own sample rate", elem_id="keep_rate")
+            shown = gr.State(targets)
             go = gr.Button("Separate", variant="primary", elem_id="go")
             news = gr.Markdown(elem_id="news", **RAW)
             gr.Markdown("<song-mixer></song-mixer>", elem_id="mixer", **RAW)
             quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
             song.upload(self.receive, song, [song, news], **quiet)
-            model.change(self.choose, model, [stems, news], **quiet)
+            model.change(self.choose, [model, shown], [stems, shown, news], **quiet)
             go.click(self.separate, [model, stems, format, keep_rate], news, **quiet)
             blocks.unload(self.leave)
         return blocks
