@@ -37,11 +37,11 @@ def sessions(tmp_path, monkeypatch):
 
 def upload(sessions, name="song.wav", seconds=1.0, **options):
     """A file where the server puts what it receives."""
-    return write_song(sessions.uploads / "hash" / name, music(round(44100 * seconds)), **options)
+    return write_song(sessions.uploads.new_folder() / name, music(round(44100 * seconds)), **options)
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != "lock")
 
 
 class SlowModels:
@@ -81,9 +81,9 @@ def test_too_large_too_long_and_no_audio(sessions):
         sessions.limits.check(upload(sessions, seconds=10))
     with pytest.raises(UserError, match=r"it is longer than 0\.1 minutes"):
         sessions.limits.check(upload(sessions, "song.ogg", seconds=10, subtype="VORBIS"))
-    (sessions.uploads / "empty.mp3").touch()
+    (sessions.uploads.folder / "empty.mp3").touch()
     with pytest.raises(UserError, match="the file is empty"):
-        sessions.limits.check(sessions.uploads / "empty.mp3")
+        sessions.limits.check(sessions.uploads.folder / "empty.mp3")
 
 
 @pytest.mark.parametrize("name", ["megabytes", "minutes", "keep_minutes"])
@@ -148,10 +148,11 @@ def test_visitors_do_not_meet(sessions):
 
 def test_a_bad_file_is_named_and_nothing_of_it_stays(sessions):
     session = sessions.of("ada")
-    session.receive(upload(sessions), sessions.limits)
-    (sessions.uploads / "notes.mp3").write_text("la la la" * 100)
+    bad = sessions.uploads.new_folder() / "notes.mp3"
+    bad.parent.mkdir()
+    bad.write_text("la la la" * 100)
     with pytest.raises(UserError, match=r"^`notes\.mp3`: it is no audio, or damaged beyond decoding$"):
-        session.receive(sessions.uploads / "notes.mp3", sessions.limits)
+        session.receive(bad, sessions.limits)
     assert session.song is None
     assert files(sessions.root) == []
 
@@ -163,7 +164,8 @@ def test_what_nobody_uses_is_deleted_after_a_time(sessions):
     sessions.sweep()
     assert len(files(sessions.root)) == 2
     session.used -= 60 * 60 + 1
-    os.utime(left.parent, (0, 0))
+    for path in (left, left.parent):
+        os.utime(path, (0, 0))
     sessions.sweep()
     assert files(sessions.root) == []
     assert sessions.of("ada") is not session
