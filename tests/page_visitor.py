@@ -95,6 +95,9 @@ class Visitor:
         while any(song["busy"] for song in self.songs()["songs"]):
             time.sleep(0.1)
         state = self.songs()
+        if "songs wait already" in json.dumps(state):  # as the page says: try again
+            time.sleep(1)
+            return self.separate(model, *stems, format=format)
         mix = self.http.get(f"{self.url}songs/{state['chosen']}/mix", timeout=30).json()
         return [self.url + stem["url"] for stem in mix["stems"]]
 

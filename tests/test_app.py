@@ -41,7 +41,7 @@ def upload(sessions, name="song.wav", seconds=1.0, **options):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != "lock")
 
 
 class SlowModels:
@@ -81,9 +81,9 @@ def test_too_large_too_long_and_no_audio(sessions):
         sessions.limits.check(upload(sessions, seconds=10))
     with pytest.raises(UserError, match=r"it is longer than 0\.1 minutes"):
         sessions.limits.check(upload(sessions, "song.ogg", seconds=10, subtype="VORBIS"))
-    (sessions.root / "empty.mp3").touch()
+    (sessions.uploads.folder / "empty.mp3").touch()
     with pytest.raises(UserError, match="the file is empty"):
-        sessions.limits.check(sessions.root / "empty.mp3")
+        sessions.limits.check(sessions.uploads.folder / "empty.mp3")
 
 
 @pytest.mark.parametrize("name", ["megabytes", "minutes", "keep_minutes"])
@@ -128,9 +128,9 @@ def test_the_address_is_this_machine_unless_told():
 def test_a_song_is_taken_over_and_leaves_with_its_visitor(sessions):
     session = sessions.of("ada")
     session.receive(upload(sessions), sessions.limits)
-    assert files(sessions.root) == ["lock", f"visitors/{session.folder.name}/song/song.wav"]
+    assert files(sessions.root) == [f"visitors/{session.folder.name}/song/song.wav"]
     sessions.leave("ada")
-    assert files(sessions.root) == ["lock"]
+    assert files(sessions.root) == []
     assert not session.folder.exists()
 
 
@@ -148,13 +148,13 @@ def test_visitors_do_not_meet(sessions):
 
 def test_a_bad_file_is_named_and_nothing_of_it_stays(sessions):
     session = sessions.of("ada")
-    session.receive(upload(sessions), sessions.limits)
-    before, notes = files(sessions.root), upload(sessions, "notes.wav")
-    notes.write_text("la la la" * 100)
-    with pytest.raises(UserError, match=r"^`notes\.wav`: it is no audio, or damaged beyond decoding$"):
-        session.receive(notes, sessions.limits)
-    assert session.song.exists()  # the song before it stays
-    assert files(sessions.root) == before
+    bad = sessions.uploads.new_folder() / "notes.mp3"
+    bad.parent.mkdir()
+    bad.write_text("la la la" * 100)
+    with pytest.raises(UserError, match=r"^`notes\.mp3`: it is no audio, or damaged beyond decoding$"):
+        session.receive(bad, sessions.limits)
+    assert session.song is None
+    assert files(sessions.root) == []
 
 
 def test_what_nobody_uses_is_deleted_after_a_time(sessions):
@@ -162,12 +162,12 @@ def test_what_nobody_uses_is_deleted_after_a_time(sessions):
     session.receive(upload(sessions), sessions.limits)
     left = upload(sessions, "left.wav")
     sessions.sweep()
-    assert len(files(sessions.root)) == 3
+    assert len(files(sessions.root)) == 2
     session.used -= 60 * 60 + 1
     for path in (left, left.parent):
         os.utime(path, (0, 0))
     sessions.sweep()
-    assert files(sessions.root) == ["lock"]
+    assert files(sessions.root) == []
     assert sessions.of("ada") is not session
 
 

@@ -57,7 +57,7 @@ def test_from_a_song_to_stems(page, song, tmp_path):
     state = done(page, answer)
     assert (state["status"], state["progress"], state["error"]) == ("done", 1.0, None)
     assert [*state["links"]["stems"]] == list(TARGETS)
-    wanted = Separator.from_pretrained(page.tiny, "cpu")(music(2 * 44100), 44100)
+    wanted = Separator.from_pretrained(page.tiny, "cpu")(read(song).astype("float32"), 44100)
     archive = zipfile.ZipFile(io.BytesIO(requests.get(page.url + state["links"]["zip"][1:]).content))
     for name, link in state["links"]["stems"].items():
         stem = requests.get(page.url + link[1:])
@@ -65,7 +65,7 @@ def test_from_a_song_to_stems(page, song, tmp_path):
         assert stem.headers["Content-Disposition"] == f'attachment; filename="song_{name}.wav"'
         assert archive.read(f"song_{name}.wav") == stem.content
         (tmp_path / "stem.wav").write_bytes(stem.content)
-        assert abs(read(tmp_path / "stem.wav") - wanted[name].numpy()).max() < 1e-4
+        assert abs(read(tmp_path / "stem.wav") - wanted[name]).max() < 1e-4
     itself = page.url + state["links"]["self"][1:]
     assert requests.delete(itself).status_code == 204
     assert [requests.get(itself).status_code, requests.delete(itself).status_code] == [404, 404]
@@ -126,4 +126,4 @@ def test_nobody_guesses_a_job(page):
     for path in ("api/jobs/x", "api/jobs/x/zip", "api/jobs/x/stems/vocals"):
         answer = requests.get(page.url + path)
         assert (answer.status_code, [*answer.json()]) == (404, ["error"])
-    assert requests.get(f"{page.url}api/jobs").status_code == 405
+    assert requests.get(f"{page.url}api/jobs").status_code == 404

@@ -82,9 +82,11 @@ class Api:
         wrong = [name for name in chosen if name not in targets]
         if wrong:
             raise UserError(f"`stems` (={wrong[0]!r}) must be some of {', '.join(targets)}")
-        return Order(
-            model, tuple(dict.fromkeys(chosen)) or tuple(targets), form.fields.get("format", [*FORMATS][:1])[-1]
-        )
+        keep_rate = form.fields.get("keep_rate", ["false"])[-1]
+        if keep_rate not in ("true", "false"):
+            raise UserError(f"`keep_rate` (={keep_rate!r}) must be true or false")
+        format = form.fields.get("format", [*FORMATS][:1])[-1]
+        return Order(model, tuple(dict.fromkeys(chosen)) or tuple(targets), format, keep_rate == "true")
 
     async def show(self, request: Request) -> Response:
         session = self._session(request)

@@ -132,7 +132,7 @@ class _Writer:
 def file_name(sent: str) -> str:
     r"""A name to keep a file under, from the one that its sender gave it.
 
-    >>> file_name("../../etc/pass\nwd.WAV"), file_name(".."), file_name("D:\\songs\\Für Elise?.mp3")
+    >>> file_name("../../etc/pass\nwd.WAV"), file_name(".."), file_name("..\\songs\\Für Elise?.mp3")
     ('pass_wd.WAV', 'song', 'Für Elise_.mp3')
     """
     name = PureWindowsPath(PurePosixPath(sent).name).name

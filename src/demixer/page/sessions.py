@@ -64,7 +64,9 @@ class Session:
                 reason = getattr(error, "strerror", None) or one_line(error)
                 raise UserError(f"`{shown(upload.name)}`: {reason}") from error
             finally:
-                shutil.rmtree(upload.parent, ignore_errors=True)
+                upload.unlink(missing_ok=True)
+                with suppress(OSError):  # not empty: other songs came with it
+                    upload.parent.rmdir()
             self.song, self.facts = song, facts
             return facts
 
