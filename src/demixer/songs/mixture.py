@@ -80,6 +80,12 @@ class Mixture:
         return keep_first(blocks, round((end_seconds - start_seconds) * self.sample_rate_hz))
 
 
+def check_channels(channels: int, remedy: str = "") -> None:
+    """Raise a :class:`UserError` where a song has more channels than are separated."""
+    if channels > MAX_CHANNELS:
+        raise UserError(f"it has {channels} channels: mix it down to stereo first{remedy}")
+
+
 @contextmanager
 def open_mixture(path: Path, options: Options, block_samples: int) -> Iterator[Mixture]:
     """Open a song.
@@ -93,6 +99,6 @@ def open_mixture(path: Path, options: Options, block_samples: int) -> Iterator[M
             yield Mixture(audio, options, block_samples)
             return
         if not options.downmix:
-            raise UserError(f"it has {audio.channels} channels: mix it down to stereo first, or let `--downmix` do so")
+            check_channels(audio.channels, ", or let `--downmix` do so")
     with open_streams(path) as (audio, *_):  # libsndfile does not tell which channel is which: Ogg's order is another
         yield Mixture(audio, options, block_samples, downmix_matrix(audio.channel_names))

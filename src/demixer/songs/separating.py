@@ -23,6 +23,7 @@ BLOCK_SAMPLES = 1 << 18  # read at once: 6 s
 LOUD = 100.0  # 40 dB above full scale: no song is so loud
 
 Advance = Callable[[float], None]  # is told how many more seconds are done
+Hear = Callable[[Tensor, int], None]  # is handed a block of estimates (…, C, any length) and their rate in Hz
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def separate_song(
     begin: Callable[[float | None], Advance] = lambda seconds: lambda done: None,
     block_samples: int = BLOCK_SAMPLES,
     place: Callable[[Mapping[Path, Path], Separated], None] = put_in_place,
+    hear: Hear | None = None,
 ) -> Separated:
     """Write a song's stems: all of them, or on any failure none.
 
@@ -70,6 +72,7 @@ def separate_song(
         begin: is told how many seconds there are, or None; gives the function that is told of progress.
         block_samples: read at once; the stems do not depend on it.
         place: gives the finished files their names.
+        hear: is handed the estimates, and for a residual the mixture after them, as soon as they are computed.
 
     Raises:
         UserError: the song cannot be read, separated or written; the message is the reason alone.
@@ -89,6 +92,8 @@ def separate_song(
 
         leveller = Leveller(options, folder / "spool")
         blocks = _timed(_separated(mixture, separator, options, rate_hz), rate_hz, advance)
+        if hear:
+            blocks = _heard(blocks, rate_hz, hear)
         hidden = [folder / f"{number}{path.suffix}" for number, path in enumerate(song.outputs.values())]
         frames = None if mixture.seconds is None else round(mixture.seconds * rate_hz)
         names = separator.targets if options.audio_format.holds_all else tuple(song.outputs)
@@ -133,6 +138,12 @@ def _why_not_finite(peak: float) -> str:
     if peak > LOUD:
         return "its stems overflow: its samples are far beyond ±1, make it quieter"
     return "the model gives no numbers (NaN) for it: try `--precision fp32`; else the model is at fault, not the song"
+
+
+def _heard(blocks: Iterable[Tensor], rate_hz: int, hear: Hear) -> Iterator[Tensor]:
+    for block in blocks:
+        hear(block, rate_hz)
+        yield block
 
 
 def _timed(blocks: Iterable[Tensor], rate_hz: int, advance: Advance) -> Iterator[Tensor]:
