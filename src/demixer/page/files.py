@@ -1,11 +1,16 @@
 """The stems of visitors, each under an address that nobody can guess, as what they are and nothing else."""
 
 import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from demixer.page.answers import error_text
 from demixer.page.sessions import Sessions
@@ -42,7 +47,29 @@ def served(folder: Path, name: str) -> Response:
     file = files.get(name)
     if file is None or file.name.startswith(".") or file.suffix not in MEDIA_TYPES:
         return error_text("this is no longer here", 404)
-    facts = file.lstat()
+    try:
+        facts = file.lstat()
+    except FileNotFoundError:
+        return error_text("this is no longer here", 404)
     if not stat.S_ISREG(facts.st_mode):
         return error_text("this is no longer here", 404)
-    return FileResponse(file, media_type=MEDIA_TYPES[file.suffix], filename=name, stat_result=facts)
+    try:
+        return _Opened(file, media_type=MEDIA_TYPES[file.suffix], filename=name, stat_result=facts)
+    except FileNotFoundError:  # it went just now
+        return error_text("this is no longer here", 404)
+
+
+class _Opened(FileResponse):
+    """A file that is open from the beginning: what is deleted while it is sent is sent to its end all the same."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self._file = path.open("rb")
+        super().__init__(path, **options)
+
+    @asynccontextmanager
+    async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:
+        yield anyio.wrap_file(self._file)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)

@@ -261,7 +261,8 @@ class Sessions:
 def folder_bytes(folder: Path) -> int:
     """The bytes of all files in a folder."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # it went meanwhile
-            total += path.stat().st_size
+    for inner, _, names in os.walk(folder):  # a folder may go while it is walked through, which rglob does not bear
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(inner, name)).st_size  # noqa: PTH116, PTH118
     return total
