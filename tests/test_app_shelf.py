@@ -131,7 +131,7 @@ def test_a_wrong_file_takes_nothing_away(shelf, sessions):
     shelf.receive([notes, upload(sessions, "surround.wav", torch.zeros(6, 100)), upload(sessions, "more.wav")])
     assert shelf.errors == [
         "`notes.wav`: it is no audio, or damaged beyond decoding",
-        "`surround.wav`: it has 6 channels: mix it down to stereo or mono first",  # before the queue, not behind it
+        "`surround.wav`: it has 6 channels: mix it down to stereo first",  # before the queue, not behind it
     ]
     assert [one.name for one in shelf.present()] == ["song.wav", "more.wav"]
     assert all(sound.exists() for sound in entry.job.stems.sounds.values())
