@@ -18,7 +18,8 @@ from demixer.page.answers import body_bytes
 from demixer.page.files import served
 from demixer.page.forms import Form, receive_form
 from demixer.page.jobs import FORMATS, Engine, Job, Order
-from demixer.page.sessions import Session, Sessions
+from demixer.page.session import Session
+from demixer.page.sessions import Sessions
 from demixer.page.visitors import program_owner
 
 FIELDS = ("model", "stems", "format", "keep_rate")

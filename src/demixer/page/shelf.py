@@ -9,7 +9,8 @@ from threading import Lock, Thread
 from demixer.errors import UserError, shown
 from demixer.page.jobs import Engine, Job, Order
 from demixer.page.limits import Facts
-from demixer.page.sessions import Session, Sessions
+from demixer.page.session import Session
+from demixer.page.sessions import Sessions
 
 MOST_SONGS = 30
 
