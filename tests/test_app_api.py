@@ -17,7 +17,7 @@ from tests.song_files import TARGETS, TINY_HPARAMS, music, read, write_song, wri
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     tiny, slow = (write_tiny_model(folder / name) for name in ("tiny", "slow"))
-    write_hparams(slow, TINY_HPARAMS | {"audio_params": {"window_seconds": 0.5, "hop_seconds": 0.001}})
+    write_hparams(slow, TINY_HPARAMS | {"audio_params": {"window_seconds": 0.5, "hop_seconds": 0.008, "shifts": 8}})
     with served_page(folder, "--max-mb", 3, "--visitor-mb", 20, "-c", tiny, slow) as served:
         served.tiny = tiny
         yield served

@@ -31,16 +31,20 @@ FLAGS = [
 FILE_INPUT = "#song input[type=file]"
 SECONDS = 8
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-HOP_SECONDS = {"tiny": 0.25, "slow": 0.008, "slower": 0.001}  # the smaller, the more windows
+WINDOWS = {  # the more of them, the slower
+    "tiny": {"hop_seconds": 0.25},
+    "slow": {"hop_seconds": 0.008},
+    "slower": {"hop_seconds": 0.008, "shifts": 8},
+}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The page as ``make app`` starts it, with a fast model and two that are slow since their hop is tiny."""
+    """The page as ``make app`` starts it, with a fast model and two that are slow since they have many windows."""
     folder = tmp_path_factory.mktemp("page")
-    models = [write_tiny_model(folder / name) for name in HOP_SECONDS]
+    models = [write_tiny_model(folder / name) for name in WINDOWS]
     for model in models:
-        audio_params = TINY_HPARAMS["audio_params"] | {"hop_seconds": HOP_SECONDS[model.name]}
+        audio_params = TINY_HPARAMS["audio_params"] | WINDOWS[model.name]
         write_hparams(model, TINY_HPARAMS | {"audio_params": audio_params})
     with served_page(folder, "--max-mb", "5", "--max-minutes", "0.5", "-c", *models) as page:
         page.tiny = models[0]

@@ -4,7 +4,7 @@ The ranges of sizes are wide, since weights must fit them before anything is all
 are narrow: modules are built before their sizes can be compared with the weights', a millisecond each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,8 @@ ARGUMENTS: dict[str, dict[str, Kind]] = {
     },
 }
 
+NEEDED = ("frames",)  # all others have defaults
+
 
 def checked(settings: Settings, known: Mapping[str, Kind]) -> dict[str, Any]:
     """The settings that are there, each of its kind.
@@ -57,6 +59,8 @@ def checked(settings: Settings, known: Mapping[str, Kind]) -> dict[str, Any]:
         UserError: one is unknown, or not what it must be.
     """
     settings.only(known)
+    if missing := [name for name in NEEDED if name in known and name not in settings.values]:
+        raise settings.refuse(missing[0], "must be given")
     return {name: known[name](settings, name) for name in settings.values}
 
 
@@ -68,17 +72,20 @@ def check_bands(hparams: Settings) -> None:
     """
     name = "bands_bins" if hparams.values.get("bands_bins") is not None else "bands_hz"
     rows = hparams.values.get(name)
-    whole = isinstance(rows, list | tuple) and 0 < len(rows) <= MOST_BANDS
+    whole = is_list(rows) and 0 < len(rows) <= MOST_BANDS
     if name == "bands_bins":
         plain = whole and all(type(width) is int and width > 0 for width in rows)
         rule = "widths in bins"
     else:
-        plain = whole and all(
-            isinstance(row, list | tuple) and len(row) == 2 and all(map(_positive, row)) for row in rows
-        )
+        plain = whole and all(is_list(row) and len(row) == 2 and all(map(_positive, row)) for row in rows)
         rule = "rows of two frequencies in Hz, up to where and how wide"
     if not plain:
         raise hparams.refuse(name, f"must be a list of 1 to {MOST_BANDS} {rule}")
+
+
+def is_list(value: Any) -> bool:
+    """Whether it is one: YAML's, or OmegaConf's, which is no list."""
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _positive(value: Any) -> bool:

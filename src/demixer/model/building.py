@@ -5,7 +5,7 @@ from typing import Any
 
 from demixer.checkpoints.settings import Settings
 from demixer.errors import UserError, one_line
-from demixer.model.arguments import ARGUMENTS, MOST_BANDS, RATES_HZ, check_bands, checked
+from demixer.model.arguments import ARGUMENTS, MOST_BANDS, RATES_HZ, check_bands, checked, is_list
 from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.layouts.fixed_window import FixedWindowNetwork, FixedWindowRNN
@@ -48,7 +48,7 @@ def _built(hparams: Settings) -> SeparationNetwork:
     own = {name: value for name, value in model.values.items() if name not in ("architecture", "band_edges")}
     arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
     widths, targets = _widths(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
-    if not isinstance(targets, list | tuple):
+    if not is_list(targets):
         raise hparams.refuse("targets", "must be a list of names")
     return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(widths, len(targets), **arguments))
 
