@@ -60,7 +60,7 @@ VARIANTS = {
     # the last one's, with another loss, or with more augmentations
     "that one with the signal-to-noise ratio": [*BEST, "loss=snr"],
     "that one with the L1 signal-to-noise ratio": [*BEST, "loss=l1_snr"],
-    "that one with spectrograms of five windows": [*BEST, "loss=multi_resolution"],
+    "that one with spectrograms of five windows": [*BEST, "loss=multi_resolution", "loss.hop_samples=441"],
     "that one without each target's worst twentieth": [*BEST, "loss=truncated"],
     "that one with rooms": [*BEST, *mastered("stem.reverb")],
     "that one with compressors": [*BEST, *mastered("stem.compressor")],
