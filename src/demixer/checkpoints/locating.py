@@ -16,7 +16,8 @@ HPARAMS_NAME = "hparams.yaml"
 WEIGHTS_NAME = "weights.safetensors"
 RUN_WEIGHTS_DIR = "weights"
 LAST_NAME = "last.ckpt"
-SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
+SUFFIXES = (".safetensors", ".ckpt", ".chpt", ".pt", ".pth")
+SETTINGS_SUFFIXES = (".yaml", ".yml")
 _STEP = re.compile(r"step[=_-]?(\d+)")
 _USDR = re.compile(r"usdr=?(-?\d+(?:\.\d+)?)")  # older runs have usdr=4.722, which Hydra's grammar does not take
 
@@ -49,6 +50,7 @@ def locate_networks(path: Path) -> list[tuple[Path, Path]]:
     """
     path = _existing(path)
     if path.is_file():
+        path = _weights_of_settings(path) if path.suffix in SETTINGS_SUFFIXES else path
         folder = path.parent.parent if path.parent.name == RUN_WEIGHTS_DIR else path.parent
         return [(folder, path)]
     if own := _own_weights(path):
@@ -62,6 +64,33 @@ def locate_networks(path: Path) -> list[tuple[Path, Path]]:
             f"`{path}` holds no weights: neither {WEIGHTS_NAME} nor {RUN_WEIGHTS_DIR}/*.ckpt nor published checkpoints"
         )
     return networks
+
+
+def settings_beside(weights: Path) -> Path | None:
+    """The published YAML of a weights file: ``x.yaml`` or ``config_x.yaml`` of ``x.ckpt``, or the only one beside it.
+
+    Raises:
+        UserError: there are several, none of them with its name.
+    """
+    files = sorted(file for file in weights.absolute().parent.iterdir() if file.suffix in SETTINGS_SUFFIXES)
+    files = [file for file in files if file.name != HPARAMS_NAME and not file.name.startswith(".")]
+    names = (weights.stem, f"config_{weights.stem}", f"{weights.stem}_config")
+    own = [file for name in names for file in files if file.stem == name]
+    if len(files) > 1 and not own:
+        raise UserError(
+            f"`{weights}` has several YAML files beside it ({', '.join(file.name for file in files)}): name the one of "
+            f"its settings `{weights.stem}.yaml`"
+        )
+    return next(iter(own or files), None)
+
+
+def _weights_of_settings(settings: Path) -> Path:
+    """The weights file that a YAML was published with."""
+    folder = settings.absolute().parent
+    for file in _weights_in(folder):
+        if settings_beside(file) == folder / settings.name:
+            return file
+    raise UserError(f"`{settings}` holds settings, and the checkpoint that they describe is not beside it")
 
 
 def _existing(path: Path) -> Path:

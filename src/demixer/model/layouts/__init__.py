@@ -9,11 +9,11 @@ from demixer.checkpoints.hparams import read_hparams
 from demixer.checkpoints.locating import HPARAMS_NAME
 from demixer.checkpoints.weights import read_content
 from demixer.errors import UserError
-from demixer.model.layouts import amanteur, crlandsc, magron, own
+from demixer.model.layouts import amanteur, crlandsc, magron, msst, own
 from demixer.model.layouts.saved import Checkpoint, SavedNetwork
 
 _TARGET = re.compile(r"\w[\w -]*")
-LAYOUTS = (own, magron, amanteur, crlandsc)
+LAYOUTS = (own, magron, amanteur, crlandsc, msst)
 
 
 def read_network(folder: Path, file: Path) -> SavedNetwork:
@@ -30,6 +30,7 @@ def read_network(folder: Path, file: Path) -> SavedNetwork:
             saved = layout.read(_tensors_only(checkpoint))
             _check_targets(saved.hparams.get("targets"), file)
             return SavedNetwork(saved.hparams, {key: value.float() for key, value in saved.weights.items()})
+    msst.refuse_other(file)
     known = "; ".join(layout.NAME for layout in LAYOUTS)
     some = ", ".join(map(str, list(checkpoint.state_dict)[:5]))
     raise UserError(f"the weights `{file}` have no layout that is known here ({known}): their keys begin {some}")
