@@ -34,7 +34,7 @@ class _Dumper(yaml.Dumper):
 def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)  # of the package's way to choose an attention
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", "A window was not provided", UserWarning)  # where it asks for the bins
         yield
 
 
