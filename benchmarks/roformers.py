@@ -78,7 +78,10 @@ def main() -> None:
     logging.disable(logging.WARNING)  # that there is no YAML
     if options.keep:
         keep_freed_memory()
-    theirs, windows = original(options.kind, options.depth), 0.1 * torch.randn(options.batch, 2, round(44100 * options.seconds))
+    theirs, windows = (
+        original(options.kind, options.depth),
+        0.1 * torch.randn(options.batch, 2, round(44100 * options.seconds)),
+    )
     auto = choose_precision("auto", torch.device("cpu"))
     runs = {"original, fp32": theirs, "ours, fp32": ours(theirs, torch.float32)}
     runs[f"ours, {str(auto).removeprefix('torch.')} (default)"] = ours(theirs, auto)

@@ -145,9 +145,21 @@ def plain() -> dict[str, Tensor]:
 
     for prefix in (f"layers.{r}.{j}." for r in range(2) for j in range(2)):
         state[f"{prefix}layers.0.0.rotary_embed.freqs"] = 10_000.0 ** -(torch.arange(4) / 4)
-        for key, shape in {"norm.gamma": (16,), "to_qkv.weight": (48, 16), "to_gates.weight": (2, 16), "to_gates.bias": (2,), "to_out.0.weight": (16, 16)}.items():
+        for key, shape in {
+            "norm.gamma": (16,),
+            "to_qkv.weight": (48, 16),
+            "to_gates.weight": (2, 16),
+            "to_gates.bias": (2,),
+            "to_out.0.weight": (16, 16),
+        }.items():
             add(f"{prefix}layers.0.0.{key}", *shape)
-        for key, shape in {"0.gamma": (16,), "1.weight": (64, 16), "1.bias": (64,), "4.weight": (16, 64), "4.bias": (16,)}.items():
+        for key, shape in {
+            "0.gamma": (16,),
+            "1.weight": (64, 16),
+            "1.bias": (64,),
+            "4.weight": (16, 64),
+            "4.bias": (16,),
+        }.items():
             add(f"{prefix}layers.0.1.net.{key}", *shape)
     add("final_norm.gamma", 16)
     for k, width in enumerate(BS["freqs_per_bands"]):
@@ -191,14 +203,24 @@ def test_files_are_found_by_either_name_and_told_in_our_terms(tmp_path: Path, ca
         (other.parent / "more.yaml").write_text("{}")
     mixture = torch.randn(1, 2, 900)
     expected = separated(file, mixture)
-    paths = [tmp_path, tmp_path / "config_vocals.yml", *(tmp_path / "each").iterdir(), *(tmp_path / "each").rglob("any.*")]
+    paths = [
+        tmp_path,
+        tmp_path / "config_vocals.yml",
+        *(tmp_path / "each").iterdir(),
+        *(tmp_path / "each").rglob("any.*"),
+    ]
     assert len(paths) == 8
     for path in paths:
         assert torch.equal(separated(path, mixture), expected), path
     separator = Separator.from_pretrained(file, device="cpu")
     assert separator.targets == ("vocals",)
     params = separator.audio_params
-    assert (separator.sample_rate_hz, params.window_seconds, params.hop_seconds, params.batch_size) == (16000, 2.0, 0.5, 3)
+    assert (separator.sample_rate_hz, params.window_seconds, params.hop_seconds, params.batch_size) == (
+        16000,
+        2.0,
+        0.5,
+        3,
+    )
     convert(file, tmp_path / "ours")
     assert torch.equal(separated(tmp_path / "ours", mixture), expected)
     assert Separator.from_pretrained(tmp_path / "ours", device="cpu").audio_params == params
@@ -215,7 +237,10 @@ def test_shared_biases_are_those_of_every_layer(tmp_path: Path) -> None:
     shared = {"shared_qkv_bias": 0.3 * torch.randn(48), "shared_out_bias": 0.3 * torch.randn(16)}
     mixture, state = torch.randn(1, 2, 900), plain()
     for prefix in (f"layers.{r}.{j}.layers.0.0." for r in range(2) for j in range(2)):
-        state |= {f"{prefix}to_qkv.bias": shared["shared_qkv_bias"], f"{prefix}to_out.0.bias": shared["shared_out_bias"]}
+        state |= {
+            f"{prefix}to_qkv.bias": shared["shared_qkv_bias"],
+            f"{prefix}to_out.0.bias": shared["shared_out_bias"],
+        }
     written = write(tmp_path / "each", state, MODEL)
     once = write(tmp_path / "once", plain() | shared, {**MODEL, "use_shared_bias": True})
     assert torch.equal(separated(written, mixture), separated(once, mixture))
@@ -228,7 +253,10 @@ def test_skip_connections_are_told_by_the_yaml(tmp_path: Path) -> None:
 
 
 def test_without_a_yaml_the_weights_say_what_they_can(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    net = reference("bs", BS | ONE | {"stft_hop_length": 64, "stft_n_fft": 1024, "stft_win_length": 1024, "freqs_per_bands": (13, 500)})
+    net = reference(
+        "bs",
+        BS | ONE | {"stft_hop_length": 64, "stft_n_fft": 1024, "stft_win_length": 1024, "freqs_per_bands": (13, 500)},
+    )
     torch.save(net.state_dict(), tmp_path / "my_vocals.ckpt")
     network = Separator.from_pretrained(tmp_path / "my_vocals.ckpt", device="cpu").network
     assert network.targets == ("vocals",)
@@ -291,7 +319,10 @@ class TestRefusals:
             ({"model": "htdemucs", "htdemucs": {"depth": 4}}, "htdemucs"),
             ({"model": {"dims": [4, 32], "bandsplit_ratios": [0.1, 0.9], "n_rnn_layers": 6}}, "scnet"),
             ({"model": {"dim": 256, "depth": 12, "time_conformer_depth": 1}}, "bs_conformer"),
-            ({"model": {"dim": 256, "depth": 12}, "training": {"model_type": "bs_roformer_hyperace"}}, "bs_roformer_hyperace"),
+            (
+                {"model": {"dim": 256, "depth": 12}, "training": {"model_type": "bs_roformer_hyperace"}},
+                "bs_roformer_hyperace",
+            ),
             ({"model": {"size": 3}}, "an architecture that is not known here"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
@@ -320,8 +351,12 @@ class TestRefusals:
     def test_a_yaml_runs_nothing(self, tmp_path: Path) -> None:
         file = write(tmp_path, plain(), MODEL)
         trap = tmp_path / "ran"
-        file.with_suffix(".yaml").write_text(f"audio: {{}}\nmodel: !!python/object/apply:pathlib.Path.touch ['{trap}']\n")
-        with pytest.raises(UserError, match=r"cannot read the settings `.*any.yaml` of .*could not determine a constructor"):
+        file.with_suffix(".yaml").write_text(
+            f"audio: {{}}\nmodel: !!python/object/apply:pathlib.Path.touch ['{trap}']\n"
+        )
+        with pytest.raises(
+            UserError, match=r"cannot read the settings `.*any.yaml` of .*could not determine a constructor"
+        ):
             Separator.from_pretrained(file, device="cpu")
         assert not trap.exists()
         assert yaml.load("!!python/tuple [1, 2]", _PlainLoader) == [1, 2]
@@ -330,8 +365,10 @@ class TestRefusals:
         file = write(tmp_path, plain(), MODEL)
         file.with_suffix(".yaml").rename(tmp_path / "config_a.yaml")
         (tmp_path / "config_b.yaml").write_text("{}")
-        with pytest.raises(UserError, match=r"several YAML files beside it \(config_a.yaml, config_b.yaml\): name the one"):
+        with pytest.raises(
+            UserError, match=r"several YAML files beside it \(config_a.yaml, config_b.yaml\): name the one"
+        ):
             Separator.from_pretrained(file, device="cpu")
         file.unlink()
-        with pytest.raises(UserError, match="config_a.yaml` holds settings, and the checkpoint .* is not beside it"):
+        with pytest.raises(UserError, match=r"config_a.yaml` holds settings, and the checkpoint .* is not beside it"):
             Separator.from_pretrained(tmp_path / "config_a.yaml", device="cpu")

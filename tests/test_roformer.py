@@ -51,7 +51,9 @@ def mixture(batch: int = 1, channels: int = 2, frames: int = 7, seed: int = 0) -
 
 
 def test_rotary_angles_depend_on_distance_only() -> None:
-    x = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)).expand(50, 2, 6)  # the same two vectors at all positions
+    x = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)).expand(
+        50, 2, 6
+    )  # the same two vectors at all positions
     turned = rotate(x, *rotary_table(rotary_frequencies(6), 50))
     products = turned[:, 0] @ turned[:, 1].T
     for distance in (0, 3, 20):
@@ -169,8 +171,8 @@ def test_masks_are_averaged_where_bands_overlap() -> None:
 
 @pytest.mark.parametrize(("bands", "message"), [(0, "must lie in"), (200, "leave a band"), ("x", "describe no")])
 def test_impossible_mel_bands_are_refused(bands: object, message: str) -> None:
+    featurizer = {"n_fft": 512, "hop_samples": 128, "sample_rate_hz": 44100}
     with pytest.raises(UserError, match=message):
-        featurizer = {"n_fft": 512, "hop_samples": 128, "sample_rate_hz": 44100}
         build_network({**MEL, "featurizer": featurizer, "model": {**MEL["model"], "mel_bands": bands}})
 
 

@@ -127,6 +127,6 @@ class BSRoFormer(RoFormer):
 
 
 class MelBandRoFormer(RoFormer):
-    """Mel-Band RoFormer (Wang et al. 2023, arXiv 2310.01809): bands that overlap, a normalisation in each transformer."""
+    """Mel-Band RoFormer (Wang et al. 2023, arXiv 2310.01809): bands overlap, each transformer normalises its output."""
 
     norm_each = True

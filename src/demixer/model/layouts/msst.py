@@ -15,7 +15,6 @@ from demixer.errors import UserError
 from demixer.model.layouts import msst_settings as settings_of
 from demixer.model.layouts.msst_weights import Sizes, expected_keys, plain_state, read_sizes, translated
 from demixer.model.layouts.saved import Checkpoint, SavedNetwork
-from demixer.model.layouts.translate import State
 from demixer.model.modules.bands import BandTable, mel_bands
 from demixer.sources import SOURCES
 
@@ -61,7 +60,9 @@ def _told(file: Path, settings: Mapping[str, Any], sizes: Sizes) -> dict[str, An
             raise UserError(f"`{file}` has `model.{name}` (={model[name]}), but the weights have {size}: are they its?")
     n_fft = settings_of.number(file, model, "stft_n_fft", 2048)
     audio = settings_of.section(settings, "audio", file)
-    rate_hz = settings_of.number(file, audio, "sample_rate", settings_of.number(file, model, "sample_rate", USUAL_RATE_HZ))
+    rate_hz = settings_of.number(
+        file, audio, "sample_rate", settings_of.number(file, model, "sample_rate", USUAL_RATE_HZ)
+    )
     if sizes.mel and model.get("sample_rate", rate_hz) != rate_hz:
         raise UserError(f"`{file}`: `model.sample_rate` and `audio.sample_rate` differ, which is not supported")
     channels = 2 if model.get("stereo", False) else 1

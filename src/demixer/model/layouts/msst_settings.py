@@ -56,7 +56,7 @@ def read_settings(checkpoint: Path) -> tuple[Path | None, dict[str, Any]]:
     if file is None:
         return None, {}
     try:
-        settings = yaml.load(file.read_text(encoding="utf-8-sig"), _PlainLoader)  # noqa: S506 (a safe loader)
+        settings = yaml.load(file.read_text(encoding="utf-8-sig"), _PlainLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"cannot read the settings `{file}` of `{checkpoint}`: {one_line(error)}") from error
     if not isinstance(settings, dict) or not _SECTIONS & settings.keys():

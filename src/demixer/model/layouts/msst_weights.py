@@ -30,7 +30,11 @@ _NEWER = {
 _SHARED = {"shared_qkv_bias": "to_qkv.bias", "shared_out_bias": "to_out.0.bias"}
 _FEED_FORWARD = {
     "1.net.0.gamma": "norm.weight",
-    **{f"1.net.{theirs}.{kind}": f"{ours}.{kind}" for theirs, ours in ((1, "first"), (4, "second")) for kind in ("weight", "bias")},
+    **{
+        f"1.net.{theirs}.{kind}": f"{ours}.{kind}"
+        for theirs, ours in ((1, "first"), (4, "second"))
+        for kind in ("weight", "bias")
+    },
 }
 _ATTENTION = {
     "0.norm.gamma": "norm.weight",
@@ -109,7 +113,9 @@ class Sizes:
 
     def describe(self) -> str:
         kind = "Mel-Band RoFormer" if self.mel else "BS-RoFormer"
-        return f"{kind} of {self.stems} stem(s), {len(self.band_values)} bands, dim {self.features}, depth {self.repeats}"
+        return (
+            f"{kind} of {self.stems} stem(s), {len(self.band_values)} bands, dim {self.features}, depth {self.repeats}"
+        )
 
 
 def plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +128,9 @@ def plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
         plain[name.replace(".branch.", ".")] = value  # of residual connections in the package
     for shared, place in _SHARED.items():
         bias = plain.pop(shared, None)
-        for key in [key for key in plain if key.endswith(place.replace(".bias", ".weight"))] if bias is not None else ():
+        for key in (
+            [key for key in plain if key.endswith(place.replace(".bias", ".weight"))] if bias is not None else ()
+        ):
             plain.setdefault(key.replace(".weight", ".bias"), bias)
     return plain
 
@@ -144,7 +152,9 @@ def read_sizes(state: State, file: Path) -> Sizes:
 
 def _sizes(state: State) -> Sizes:
     numbers = sorted(
-        j for j in range(count(state, "layers.0.#.layers.0.1.net.1.weight")) if f"layers.0.{j}.layers.0.1.net.1.weight" in state
+        j
+        for j in range(count(state, "layers.0.#.layers.0.1.net.1.weight"))
+        if f"layers.0.{j}.layers.0.1.net.1.weight" in state
     )
     blocks = dict(zip(("band", "time", "linear"), reversed(numbers), strict=False))
     layer = f"layers.0.{blocks['time']}.layers.0"
@@ -213,7 +223,7 @@ def translated(state: State, sizes: Sizes, table: BandTable) -> Iterator[tuple[s
 
 
 def _halves(rows: Tensor, width: int) -> Tensor:
-    """(3 · heads · width, …): pairs (0, 1), (2, 3), … of queries and keys become (0, width / 2), (1, width / 2 + 1), …"""
+    """(3 · heads · width, …): pairs (0, 1), (2, 3) … of queries and keys become (0, width / 2), (1, width / 2 + 1) …"""
     queries_and_keys, values = rows.split([len(rows) // 3 * 2, len(rows) // 3])
     pairs = queries_and_keys.unflatten(0, (-1, width // 2, 2))
     return torch.cat([pairs.transpose(1, 2).flatten(0, 2), values])

@@ -1,4 +1,4 @@
-"""Rotary position embedding (Su et al. 2021, arXiv 2104.09864): attention that knows how far apart two positions are."""
+"""Rotary position embedding (Su et al. 2021, arXiv 2104.09864): attention knows how far apart two positions are."""
 
 import torch
 from torch import Tensor
@@ -33,7 +33,8 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
 
     Args:
         x: (…, length, heads, width).
-        cosines: with ``sines`` of :func:`rotary_table`.
+        cosines: of :func:`rotary_table`.
+        sines: of the same.
 
     Returns:
         Of the shape and number format of ``x``.

@@ -79,8 +79,9 @@ class Attention(nn.Module):
     def step(self, length: int) -> Step:
         """What :meth:`attend` does to sequences of one length: what is the same for all is computed once."""
         weight = self.norm.folded(self.qkv, self.gate)
-        missing = self.gate.bias.new_zeros(len(self.qkv.weight)) if self.qkv.bias is None else self.qkv.bias
-        bias, table = for_products(torch.cat([missing, self.gate.bias])), rotary_table(self.frequencies, length)
+        own = self.qkv.bias
+        bias = F.pad(self.gate.bias, (len(self.qkv.weight), 0)) if own is None else torch.cat([own, self.gate.bias])
+        bias, table = for_products(bias), rotary_table(self.frequencies, length)
         out = [None if p is None else for_products(p) for p in (self.out.weight, self.out.bias)]
         return lambda x: self.attend(F.linear(for_products(unit_rms(x)), weight, bias), table, out)
 
@@ -168,13 +169,17 @@ class Transformer(nn.Module):
         self.layers, self.norm = nn.ModuleList(layers), norm
 
     @classmethod
-    def of(cls, features: int, depth: int, config: TransformerConfig, normed: bool, linear: bool = False) -> "Transformer":
+    def of(
+        cls, features: int, depth: int, config: TransformerConfig, normed: bool, linear: bool = False
+    ) -> "Transformer":
         """A transformer of ``depth`` layers with fresh weights; ``normed``: its output is normalised."""
         kinds = (LinearAttention if linear else Attention, FeedForward)
-        return cls([kind(features, config) for _ in range(depth) for kind in kinds], RMSNorm(features) if normed else None)
+        return cls(
+            [kind(features, config) for _ in range(depth) for kind in kinds], RMSNorm(features) if normed else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = [layer.step(len(x)) for layer in self.layers]
+        steps = [layer.step(x.shape[0]) for layer in self.layers]
         sequences = x.permute(1, 2, 0, 3)  # (A, M, L, N)
         if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
             return self._add(sequences, steps).permute(2, 0, 1, 3)
