@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from demixer import AudioParams, Separator
-from demixer.separation.cores import spread_over_cores
+from demixer.cores import spread_over_cores
 
 
 @pytest.fixture

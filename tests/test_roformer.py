@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,23 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> Non
     monkeypatch.setattr(transformer, "TILE_ROWS", rows)
     with torch.no_grad():
         torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_sequences_are_spread_over_the_cores(monkeypatch: pytest.MonkeyPatch, precision: torch.dtype) -> None:
+    block, seen = Transformer.of(8, 1, TransformerConfig(heads=2, head_width=4), normed=False), set()
+    add = block._add
+    monkeypatch.setattr(block, "_add", lambda *parts: seen.add(threading.get_ident()) or add(*parts))
+    x, before = torch.randn(6, 4, 1, 8), torch.get_num_threads()
+    with torch.inference_mode(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        torch.set_num_threads(1)
+        alone = block(x)
+        assert len(seen) == 1
+        torch.set_num_threads(2)
+        together = block(x)
+    torch.set_num_threads(before)
+    assert len(seen) == 3
+    torch.testing.assert_close(together, alone)
 
 
 @pytest.mark.parametrize("kind", [BSRoFormer, MelBandRoFormer])

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demixer.audio import resample_blocks
+from demixer.cores import spread_over_cores
 from demixer.errors import UserError
 from demixer.model.pretrained import load_pretrained
 from demixer.separation.audio_params import AudioParams
 from demixer.separation.checks import check_rate, check_waveform
-from demixer.separation.cores import spread_over_cores
 from demixer.separation.devices import choose_device, choose_precision
 from demixer.separation.overlap_add import overlap_add
 from demixer.separation.streams import drop_first, in_step

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from demixer.cores import spread_over_cores
 from demixer.model.modules.normalisation import for_products, unit_rms
 from demixer.model.modules.rotary import rotary_frequencies, rotary_table, rotate
 
@@ -83,7 +84,7 @@ class Attention(nn.Module):
         bias = F.pad(self.gate.bias, (len(self.qkv.weight), 0)) if own is None else torch.cat([own, self.gate.bias])
         bias, table = for_products(bias), rotary_table(self.frequencies, length)
         out = [None if p is None else for_products(p) for p in (self.out.weight, self.out.bias)]
-        return lambda x: self.attend(F.linear(for_products(unit_rms(x)), weight, bias), table, out)
+        return lambda x: self.attend(F.linear(unit_rms(x).to(weight.dtype), weight, bias), table, out)
 
     def attend(self, projected: Tensor, table: tuple[Tensor, Tensor], out: list[Tensor | None]) -> Tensor:
         """(A, L, 3 · heads · width + heads) → (A, L, N)."""
@@ -117,7 +118,7 @@ class LinearAttention(nn.Module):
         weight, out = self.norm.folded(self.qkv), for_products(self.out.weight)
 
         def attend(x: Tensor) -> Tensor:
-            rows = F.linear(for_products(unit_rms(x)), weight).unflatten(-1, (3, self.config.heads, -1))
+            rows = F.linear(unit_rms(x).to(weight.dtype), weight).unflatten(-1, (3, self.config.heads, -1))
             queries, keys, values = rows.permute(2, 0, 3, 4, 1)  # (A, heads, width, L) each
             queries = (F.normalize(queries, dim=-1) * self.temperature.exp()).to(values.dtype)
             keys = F.normalize(keys, dim=-1).to(values.dtype)
@@ -147,7 +148,7 @@ class FeedForward(nn.Module):
         second = for_products(self.second.weight), for_products(self.second.bias)
 
         def feed(x: Tensor) -> Tensor:
-            hidden = F.gelu(F.linear(for_products(unit_rms(x)), *first))
+            hidden = F.gelu(F.linear(unit_rms(x).to(first[0].dtype), *first))
             return self.dropout(F.linear(self.dropout(hidden), *second))
 
         return feed
@@ -179,15 +180,17 @@ class Transformer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = [layer.step(x.shape[0]) for layer in self.layers]
+        steps = [layer.step(x.shape[0]) for layer in self.layers]  # weights in the number format of products
         sequences = x.permute(1, 2, 0, 3)  # (A, M, L, N)
         if torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
             return self._add(sequences, steps).permute(2, 0, 1, 3)
-        out = torch.empty_like(x)
-        tile = max(1, TILE_ROWS // math.prod(sequences.shape[1:3]))
-        for part, place in zip(sequences.split(tile), out.permute(1, 2, 0, 3).split(tile), strict=True):
-            place.copy_(self._add(part, steps))
-        return out
+        tile, inference = max(1, TILE_ROWS // math.prod(sequences.shape[1:3])), torch.is_inference_mode_enabled()
+
+        def add(part: Tensor) -> Tensor:
+            with torch.no_grad(), torch.inference_mode(inference):  # other threads are not in the caller's mode
+                return torch.cat([self._add(few, steps) for few in part.split(tile)])
+
+        return spread_over_cores(add, sequences).permute(2, 0, 1, 3)
 
     def _add(self, sequences: Tensor, steps: Iterable[Step]) -> Tensor:
         x = sequences.flatten(0, 1).contiguous()
