@@ -307,6 +307,23 @@ class TestRefusals:
         with pytest.raises(UserError, match=message):
             Separator.from_pretrained(write(tmp_path, state, MODEL), device="cpu")
 
+    @pytest.mark.parametrize(
+        ("key", "shape"),
+        [
+            ("layers.0.0.layers.0.0.to_qkv.weight", (48,)),
+            ("layers.0.0.layers.0.0.to_gates.weight", (0, 16)),
+            ("layers.0.0.layers.0.0.to_qkv.weight", (42, 16)),
+            ("layers.1.0.layers.0.0.to_qkv.weight", (47, 16)),
+            ("band_split.to_features.0.0.gamma", ()),
+            ("band_split.to_features.0.1.weight", (16, 3)),
+            ("mask_estimators.0.to_freqs.1.0.2.bias", (3,)),
+        ],
+    )
+    def test_weights_of_impossible_shapes(self, tmp_path: Path, key: str, shape: tuple[int, ...]) -> None:
+        state = plain() | {key: torch.zeros(shape)}
+        with pytest.raises(UserError):
+            Separator.from_pretrained(write(tmp_path, state, MODEL), device="cpu")
+
     def test_value_residuals_of_the_package(self, tmp_path: Path) -> None:
         net = reference("bs", BS | ONE | {"depth": 2})
         with pytest.raises(UserError, match="value residuals"):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from demixer.checkpoints.fitting import check_keys
-from demixer.errors import UserError
+from demixer.errors import UserError, one_line
 from demixer.model.layouts import msst_settings as settings_of
 from demixer.model.layouts.msst_weights import Sizes, expected_keys, plain_state, read_sizes, translated
 from demixer.model.layouts.saved import Checkpoint, SavedNetwork
@@ -33,7 +33,10 @@ def refuse_other(checkpoint: Path) -> None:
     Raises:
         UserError: it does.
     """
-    file, settings = settings_of.read_settings(checkpoint)
+    try:
+        file, settings = settings_of.read_settings(checkpoint)
+    except UserError:  # nobody knows that it belongs to these weights
+        return
     if file is not None:
         settings_of.refuse_other_architecture(file, settings)
 
@@ -48,7 +51,11 @@ def read(checkpoint: Checkpoint) -> SavedNetwork:
         settings_of.refuse_other_architecture(file, settings)
         hparams = _told(file, settings, sizes)
     check_keys(state.keys(), expected_keys(sizes, state), checkpoint.file)
-    return SavedNetwork(hparams, dict(translated(state, sizes, _table(hparams, checkpoint.file))))
+    table = _table(hparams, checkpoint.file)
+    try:
+        return SavedNetwork(hparams, dict(translated(state, sizes, table)))
+    except (RuntimeError, IndexError) as error:  # torch's, of sizes that do not go together
+        raise UserError(f"the weights `{checkpoint.file}` are no whole RoFormer: {one_line(error)}") from error
 
 
 def _told(file: Path, settings: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demixer.errors import UserError
+from demixer.errors import UserError, one_line
 from demixer.model.layouts.translate import State, by_group, count
 from demixer.model.modules.bands import BandTable
 from demixer.model.modules.rotary import rotary_frequencies
@@ -146,8 +146,8 @@ def read_sizes(state: State, file: Path) -> Sizes:
             raise UserError(f"the weights `{file}` have {what} (`{found}`), which are not supported")
     try:
         return _sizes(state)
-    except (KeyError, IndexError, ZeroDivisionError) as error:
-        raise UserError(f"the weights `{file}` are no whole RoFormer: {error} is missing") from error
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise UserError(f"the weights `{file}` are no whole RoFormer: {one_line(error)}") from error
 
 
 def _sizes(state: State) -> Sizes:
