@@ -14,9 +14,9 @@ from demixer.model.separation_network import SeparationNetwork
 
 ARCHITECTURES: dict[str, tuple[type[BandSplitNetwork], type[SeparationNetwork]]] = {
     "bandsplitrnn": (BandSplitRNN, SeparationNetwork),
+    "fixed_window": (FixedWindowRNN, FixedWindowNetwork),
     "bs_roformer": (BSRoFormer, SeparationNetwork),
     "mel_band_roformer": (MelBandRoFormer, SeparationNetwork),
-    "fixed_window": (FixedWindowRNN, FixedWindowNetwork),
 }
 
 
