@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help app example test wheel lint format images bench bench-train shipped clean
+.PHONY: help app example test soak fuzz wheel lint format images bench bench-train shipped clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -14,8 +14,15 @@ example: .venv/run  ## separate a real excerpt with the shipped checkpoint and m
 test: .venv/dev  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
+FIRST ?= 0
+fuzz: .venv/dev  ## spoilt files of every format for an hour (FIRST=NUMBER goes on where an earlier hour ended)
+	PYTHONPATH=src:. $(BIN)/python -m tests.fuzz.run --seconds 3600 --first $(FIRST)
+
 app: .venv/app  ## a page in the browser: drop a song, mix its stems
 	$(BIN)/python src/app.py
+
+soak: .venv/dev  ## 30 visitors and 210 songs at once: what the page holds afterwards
+	$(BIN)/python -m pytest -n0 -s tests/test_app_soak.py
 
 wheel: .venv/dev  ## build the package, install it into an empty environment (5 GB for a while), and separate with it
 	$(BIN)/python -m pytest -m wheel tests/test_wheel.py

@@ -49,7 +49,7 @@ def measure(minutes: float, model: str | None) -> tuple[float, float]:
         with contextlib.redirect_stdout(io.StringIO()):
             code = separate_catalogue([song], Path(folder) / "out", separator, Options(format="flac", clip="clamp"))
         seconds = time.perf_counter() - begin
-        frames = {soundfile.info(path).frames for path in Path(folder, "out").iterdir()}
+        frames = {soundfile.info(path).frames for path in Path(folder, "out").glob("*.flac")}
     if code or frames != {round(minutes * 60 * 44_100)}:
         raise RuntimeError(f"the stems of {minutes} minutes have {frames} samples")
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

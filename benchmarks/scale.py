@@ -98,6 +98,7 @@ def stages(root: Path, folder: Path, overrides: Sequence[str]) -> Table:
     }
     for what, command in commands.items():
         seconds, megabytes = measured(*command)
+        print(f"{what}: {seconds / 60:.1f} minutes, {megabytes:.0f} MB", file=sys.stderr, flush=True)
         table.add_row(what, f"{seconds / 60:.1f}", f"{megabytes:.0f}")
     return table
 

@@ -3,12 +3,14 @@
 import socket
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
 from demixer import AudioParams, Separator
+from demixer.audio import AudioReader, open_audio
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
@@ -25,9 +27,9 @@ TINY_HPARAMS = {
 }
 
 
-def write_tiny_model(folder: Path) -> Path:
+def write_tiny_model(folder: Path, seed: int = 0) -> Path:
     """A model's folder with random weights."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     write_hparams(folder, TINY_HPARAMS)
     write_weights(folder / WEIGHTS_NAME, build_network(TINY_HPARAMS).state_dict())
     return folder
@@ -72,6 +74,39 @@ def write_song(path: Path, waveform: Tensor, sample_rate_hz: int = 44100, subtyp
     with path.open("wb") as file:
         kind = path.suffix[1:].upper()
         soundfile.write(file, waveform.numpy().T, sample_rate_hz, subtype=subtype, format=kind)
+    return path
+
+
+def decoded(path: Path, block: int = 10_000) -> tuple[Tensor, AudioReader]:
+    """What our reader makes of a file (C, L), and the reader."""
+    with open_audio(path) as audio:
+        return torch.cat(list(audio.blocks(block)), dim=-1), audio
+
+
+def encode(
+    path: Path,
+    codec: str,
+    waveform: Tensor | None = None,
+    rate_hz: int = 44100,
+    options: dict[str, str] | None = None,
+    streams: int = 1,
+    tags: dict[str, str] | None = None,
+    stream_tags: dict[str, str] | None = None,
+) -> Path:
+    """Write a file with FFmpeg's encoders; with several streams, the first has the waveform, others are silent."""
+    waveform = music(20_003, rate_hz) if waveform is None else waveform
+    layout = "mono" if len(waveform) == 1 else "stereo"
+    with av.open(str(path), "w", options=options or {}) as container:
+        container.metadata.update(tags or {})
+        for number, stream in enumerate([container.add_stream(codec, rate_hz, layout=layout) for _ in range(streams)]):
+            stream.bit_rate = 256_000
+            stream.metadata.update(stream_tags or {})
+            frame = av.AudioFrame.from_ndarray((waveform if not number else 0 * waveform).numpy(), "fltp", layout)
+            frame.sample_rate, frame.pts = rate_hz, 0
+            fitting = av.AudioResampler(stream.format, layout, rate_hz, frame_size=stream.frame_size or None)
+            for part in (*fitting.resample(frame), *fitting.resample(None)):
+                container.mux(stream.encode(part))
+            container.mux(stream.encode(None))
     return path
 
 

@@ -1,41 +1,17 @@
 """Audio files and rates: what is written comes back, and no sample is lost or moved."""
 
-import math
 from itertools import pairwise
 
-import av
 import numpy as np
 import pytest
 import soundfile
 import torch
-from torchaudio.transforms import Resample
 
-from demixer.audio import FORMATS, open_audio, open_streams, read_audio, resample, resample_blocks, write_audio
+from demixer.audio import FORMATS, open_audio, open_streams, read_audio, write_audio
 from demixer.errors import UserError
-from tests.song_files import music, noise, read, snr_db, write_song
+from tests.song_files import decoded, encode, music, noise, read, snr_db, write_song
 
 LENGTH = 20_003
-
-
-def decoded(path, block=10_000):
-    with open_audio(path) as audio:
-        return torch.cat(list(audio.blocks(block)), dim=-1), audio
-
-
-def encode(path, codec, waveform=None, rate_hz=44100, options=None, streams=1):
-    """Write a file with FFmpeg's encoders; with several streams, the first has the waveform, others are silent."""
-    waveform = music(LENGTH, rate_hz) if waveform is None else waveform
-    layout = "mono" if len(waveform) == 1 else "stereo"
-    with av.open(str(path), "w", options=options or {}) as container:
-        for number, stream in enumerate([container.add_stream(codec, rate_hz, layout=layout) for _ in range(streams)]):
-            stream.bit_rate = 256_000
-            frame = av.AudioFrame.from_ndarray((waveform if not number else 0 * waveform).numpy(), "fltp", layout)
-            frame.sample_rate, frame.pts = rate_hz, 0
-            fitting = av.AudioResampler(stream.format, layout, rate_hz, frame_size=stream.frame_size or None)
-            for part in (*fitting.resample(frame), *fitting.resample(None)):
-                container.mux(stream.encode(part))
-            container.mux(stream.encode(None))
-    return path
 
 
 # Reading
@@ -74,6 +50,7 @@ def test_other_formats_of_soundfile(tmp_path, name, subtype):
         ("song.ac3", "ac3", 44100, False),
         ("song.mka", "aac", 44100, False),
         ("song.avi", "pcm_s16le", 44100, True),
+        ("studio.m4a", "aac", 48000, True),
         ("song.mp3", "libmp3lame", 44100, True),
     ],
 )
@@ -167,61 +144,6 @@ def test_write_audio_is_read_back(tmp_path):
 def test_read_audio_names_the_file_that_is_missing(tmp_path):
     with pytest.raises(UserError, match=r"cannot read `.*nothing\.wav`"):
         read_audio(tmp_path / "nothing.wav")
-
-
-# Rates
-
-RATES_HZ = [(48000, 44100), (44100, 48000), (8000, 44100), (192000, 44100), (11025, 44100), (44100, 16000)]
-
-
-@pytest.mark.parametrize(("from_hz", "to_hz"), RATES_HZ)
-def test_blocks_are_resampled_as_torchaudio_resamples_the_whole(from_hz, to_hz):
-    # In double precision: in single, torchaudio's kernel is off by some 1e-5.
-    reference = Resample(from_hz, to_hz, dtype=torch.float64)
-    for length in (1, 2, 17, 9_001):
-        signal = noise(length)
-        expected = reference(signal.double())
-        for block in (1, 700, length):
-            if length // block > 1_000:
-                continue
-            result = torch.cat(list(resample_blocks(signal.split(block, dim=-1), from_hz, to_hz)), dim=-1)
-            assert result.shape == expected.shape == (2, math.ceil(length * to_hz / from_hz))
-            assert (result - expected).abs().max() < 1e-6
-
-
-def test_two_rates_without_a_common_divisor():
-    """The kernel of torchaudio would take 8 GB."""
-    hz, samples = 997.0, torch.arange(44_101, dtype=torch.float64)
-    signal = torch.sin(2 * math.pi * hz * samples / 44_101).float()[None]
-    result = torch.cat(list(resample_blocks(signal.split(5_000, dim=-1), 44_101, 44_100)), dim=-1)
-    expected = torch.sin(2 * math.pi * hz * samples[:44_100] / 44_100)
-    assert result.shape == (1, 44_100)
-    assert (result[0] - expected)[100:-100].abs().max() < 2e-3
-
-
-def test_tones_beyond_the_new_band_vanish():
-    signal = torch.sin(2 * math.pi * 15_000 * torch.arange(44_100) / 44_100)
-    low = torch.cat(list(resample_blocks([signal], 44_100, 16_000)), dim=-1)
-    assert low[100:-100].abs().max() < 0.01
-
-
-def test_stems_are_resampled_together():
-    stems = noise(5_000).unflatten(0, (2, 1))
-    together = torch.cat(list(resample_blocks(stems.split(999, dim=-1), 48_000, 44_100)), dim=-1)
-    assert torch.equal(together[1], torch.cat(list(resample_blocks([stems[1]], 48_000, 44_100)), dim=-1))
-
-
-def test_resampling_holds_little_of_an_endless_stream():
-    received = 0
-    for number, block in enumerate(resample_blocks((torch.zeros(1, 1_000) for _ in range(50)), 48_000, 44_100)):
-        received += block.shape[-1]
-        assert received > (number * 1_000 - 100) * 0.91
-
-
-def test_equal_rates_leave_everything_alone():
-    signal = noise(100)
-    assert resample(signal, 44_100, 44_100) is signal
-    assert list(resample_blocks([signal], 44_100, 44_100)) == [signal]
 
 
 # Formats

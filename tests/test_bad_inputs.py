@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import pytest
@@ -25,9 +26,10 @@ from demixer import AudioParams, Separator
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME
 from demixer.checkpoints.weights import write_weights
-from demixer.commands import demix
+from demixer.commands import convert, demix, download, evaluate, export
 from demixer.model.building import build_network
-from tests.song_files import TINY_HPARAMS, music, noise, read, snr_db, write_song, write_tiny_model
+from demixer.songs.manifest import MANIFEST_NAME
+from tests.song_files import TINY_HPARAMS, encode, music, noise, read, snr_db, write_song, write_tiny_model
 
 SAMPLES = 4_000
 
@@ -108,6 +110,34 @@ def well(name, make, stem=None):
     return Case(name, make, None, (f"{stem or Path(name).stem}_vocals.wav",), 0)
 
 
+def damaged(name, make, reason):
+    """A song that is separated as far as it goes."""
+    line = f"it is damaged ({reason}): separated as far as it goes"
+    return Case(name, make, line, (f"{Path(name).stem}_vocals.wav",), 3, "note")
+
+
+def old_tag(path):
+    """An ID3v1 tag in the encoding of its author's country."""
+    encode(path, "libmp3lame", options={"id3v2_version": "0"})
+    path.write_bytes(path.read_bytes() + b"TAG" + "Привет".encode("cp1251").ljust(125, b"\0"))
+
+
+def joined(path):
+    """Stereo at 44.1 kHz, then mono at 48 kHz."""
+    parts = ((2, 44_100), (1, 48_000))
+    content = [encode(path, "aac", noise(SAMPLES, channels), rate_hz).read_bytes() for channels, rate_hz in parts]
+    path.write_bytes(b"".join(content))
+
+
+def without_length(path):
+    """As an encoder writes FLAC into a pipe."""
+    write_song(path, music(SAMPLES), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+
+
 NOT_AUDIO = "it is no audio, or damaged beyond decoding"
 NO_FILE = "it is a folder, a pipe or a device: give a file"
 NOT_FINITE = "sample 1234 (at 0.028 s) is infinite or not a number: export it again"
@@ -131,7 +161,7 @@ CASES = [
         cut(song(noise(132_300), subtype=None), 0.5),
         "it is damaged (its header tells of 3.0 s): separated as far as it goes",
         ("truncated_vocals.wav",),
-        0,
+        3,
         "note",
     ),
     Case(
@@ -139,9 +169,14 @@ CASES = [
         cut(song(noise(400_000, 1), subtype=None), 0.9),
         "it is damaged (flac decoder lost sync): separated as far as it goes",
         ("truncated_vocals.wav",),
-        0,
+        3,
         "note",
     ),
+    damaged("truncated.wav", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.75), "its last 25 % are missing"),
+    damaged("truncated.aiff", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.w64", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.au", cut(song(noise(SAMPLES), subtype="PCM_16"), 0.5), "its last 50 % are missing"),
+    damaged("truncated.ogg", cut(song(noise(50_000), subtype="VORBIS"), 0.5), "the end of its stream is missing"),
     Case("nan.wav", with_sample(float("nan")), NOT_FINITE),
     Case("infinite.wav", with_sample(float("-inf")), NOT_FINITE),
     Case(
@@ -149,7 +184,11 @@ CASES = [
         song(1e37 * noise(SAMPLES)),
         "its stems overflow: its samples are far beyond ±1, make it quieter",
     ),
-    Case("surround.wav", song(noise(SAMPLES, 6)), "it has 6 channels: mix it down to stereo or mono first"),
+    Case(
+        "surround.wav",
+        song(noise(SAMPLES, 6)),
+        "it has 6 channels: mix it down to stereo first, or let `--downmix` do so",
+    ),
     Case("slow.wav", header_with_rate(3), "its sample rate of 3 Hz is none of sound (1 kHz to 1 MHz): export it again"),
     Case(
         "fast.wav",
@@ -178,6 +217,9 @@ CASES = [
     well("-t.wav", song()),
     well("[bold]markup[red].wav", song()),
     well(os.fsdecode(b"not \xff utf-8.wav"), song()),
+    well("old_tag.mp3", old_tag),
+    well("joined.aac", joined),
+    well("from_a_pipe.flac", without_length),
     Case("twice.wav", collide, None, ("twice.flac_vocals.wav", "twice.wav_vocals.wav"), 0),
     Case("folder.wav", Path.mkdir, None, (), 0),
 ]
@@ -217,7 +259,7 @@ def separate(folder, model, *more):
 
 
 def stems(folder):
-    return {path.name for path in (folder / "out").iterdir()}
+    return {path.name for path in (folder / "out").iterdir() if path.name != MANIFEST_NAME}
 
 
 def name_of(case):
@@ -236,6 +278,51 @@ def test_a_bad_song_costs_one_line_and_no_other_song(tmp_path, model, capsys, ca
     assert code == case.code
     assert stems(tmp_path) == {"good_vocals.wav", *case.stems}
     assert read(tmp_path / "out" / "good_vocals.wav").shape == (2, SAMPLES)
+
+
+def test_a_damaged_song_fails_where_that_is_asked_for(tmp_path, model, capsys):
+    write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    bad = tmp_path / "in" / "truncated.flac"
+    cut(song(noise(400_000, 1), subtype=None), 0.9)(bad)
+    assert separate(tmp_path, model, "--strict") == 1
+    reason = "it is damaged (flac decoder lost sync), which `--strict` takes for a failure"
+    assert capsys.readouterr().err == f"error: `{bad}`: {reason}\n"
+    assert stems(tmp_path) == {"good_vocals.wav"}
+
+
+def test_a_file_of_the_user_in_the_place_of_a_stem(tmp_path, model, capsys):
+    good = write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    mine = write_song(tmp_path / "out" / "good_vocals.wav", music(10))
+    assert separate(tmp_path, model) == 0
+    told = f"`{mine}` is kept: this program did not write it (--overwrite replaces it)"
+    assert capsys.readouterr().err == f"note: `{good}`: {told}\n"
+    assert read(mine).shape == (2, 10)
+
+
+def test_a_folder_in_the_place_of_a_stem(tmp_path, model, capsys):
+    good = write_song(tmp_path / "in" / "good.wav", music(SAMPLES))
+    (tmp_path / "out" / "good_vocals.wav" / "mine").mkdir(parents=True)
+    assert separate(tmp_path, model) == 0
+    assert "is kept: this program did not write it" in capsys.readouterr().err
+    assert separate(tmp_path, model, "--overwrite") == 1
+    assert capsys.readouterr().err == f"error: `{good}`: its stems cannot be written: Is a directory\n"
+    assert (tmp_path / "out" / "good_vocals.wav" / "mine").is_dir()
+
+
+def test_an_input_in_the_place_of_a_stem(tmp_path, model, capsys):
+    good = write_song(tmp_path / "good.wav", music(SAMPLES))
+    other = write_song(tmp_path / "good_vocals.wav", music(SAMPLES))
+    assert run(good, other, "-o", tmp_path, "-c", model, "-t", "vocals", "-d", "cpu", "--overwrite") == 1
+    reason = f"a stem of it would take the place of the input `{other}`: choose another folder (-o)"
+    assert capsys.readouterr().err == f"error: `{good}`: {reason}\n"
+
+
+@pytest.mark.parametrize(("name", "rate_hz"), [("ogg", 384_000), ("mp3", 96_000), ("m4a", 192_000)])
+def test_a_rate_that_the_format_cannot_hold(tmp_path, model, capsys, name, rate_hz):
+    path = write_song(tmp_path / "in" / "studio.wav", music(SAMPLES), rate_hz)
+    assert separate(tmp_path, model, "--keep-rate", "--format", name) == 1
+    line = f"error: `{path}`: {name} cannot hold {rate_hz} Hz: choose another `--format`\n"
+    assert capsys.readouterr().err == line
 
 
 def test_silence_gives_silence(tmp_path, model):
@@ -294,8 +381,19 @@ def typed(value):
             ["-i", "x", "-o", "out", "--format", "wma"],
             "`format` (='wma') must be one of wav16, wav24, wav32f, flac, mp3, ogg",
         ),
+        (
+            ["-i", "x", "-o", "out", "--format", "mp3", "--bitrate", "9"],
+            "`--bitrate` (=9) must lie in 64 … 320 kbit/s for mp3",
+        ),
+        (["-i", "x", "-o", "out", "--bitrate", "128"], "`--bitrate` is for mp3, ogg, m4a and opus: wav loses nothing"),
         (["-i", "x", "-o", "out", "--shifts", "many"], "argument --shifts: invalid int value: 'many'"),
         (["-i", "", "-o", "out"], "argument -i/--in-path: the name is empty"),
+        (
+            ["-i", "x", "--name", "{track}_{steem}"],
+            "`name` (='{track}_{steem}') has the field 'steem': known are track,",
+        ),
+        (["-i", "x", "--name", "../{track}_{stem}"], "`name` (='../{track}_{stem}') must name a file below the output"),
+        (["-i", "x", "--name", "{track"], "`name` (='{track'): expected '}' before end of string"),
         (["-i", "x", "-o", "out", "--two-stems", "vocals", "-t", "bass"], "`--two-stems` names the stem to write"),
     ],
     ids=typed,
@@ -357,8 +455,7 @@ def small_disk():
     [
         (["--format", "wav32f"], "its stems cannot be written (System error): is the disk full?"),
         (["--format", "flac", "--clip", "clamp"], "its stems cannot be written (System error): is the disk full?"),
-        # while the song waits for its loudest sample
-        (["--format", "wav16"], "its stems cannot be written: File too large"),
+        (["--format", "wav16"], "its stems cannot be written (System error): is the disk full?"),
     ],
     ids=lambda value: "a full disk " + " ".join(value) if isinstance(value, list) else "",
 )
@@ -428,6 +525,14 @@ MODELS = {
     "truncated": (lambda folder: cut_weights(folder, 0.7), "cannot read the weights"),
     "text for weights": (lambda folder: (folder / WEIGHTS_NAME).write_text("la" * 99), "cannot read the weights"),
     "missing keys": (other_weights(lambda weights: weights.popitem()), "do not fit the network"),
+    "a weight that is no number": (
+        other_weights(lambda weights: next(iter(weights.values())).fill_(float("nan"))),
+        "are damaged: 1 of ",
+    ),
+    "weights beyond what 16 bits hold": (
+        other_weights(lambda weights: next(iter(weights.values())).fill_(1e6)),
+        "hold infinite values or NaN",
+    ),
     "further keys": (other_weights(lambda weights: weights.update(x=torch.zeros(1))), "do not fit the network"),
     "another architecture": (
         replace_hparams(model={"features": 8, "repeats": 1}),
@@ -483,6 +588,57 @@ def test_a_bad_model_costs_one_line_and_runs_nothing(tmp_path, capsys, name):
     assert code == 2
     assert not (folder / "ran").exists()
     assert not (tmp_path / "out").exists()
+
+
+# Where the system refuses: the commands beside demix
+
+
+def place_of(kind, folder):
+    """Somewhere that cannot be written to."""
+    if kind == "below a file":
+        (folder / "file").write_text("mine")
+        return folder / "file" / "out"
+    return Path("/proc/out")  # where nobody makes a folder
+
+
+def told_by(command, *arguments):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+        demixer.errors.run(lambda: command.main([*map(str, arguments)]))
+    return errors.getvalue(), ended.value.code
+
+
+@pytest.mark.parametrize("kind", ["below a file", "in a folder of the system"])
+@pytest.mark.parametrize("command", ["convert", "export", "download", "evaluate"])
+def test_a_place_that_cannot_be_written_to_is_a_line(tmp_path, model, monkeypatch, command, kind):
+    place = place_of(kind, tmp_path)
+    monkeypatch.setattr("demixer.separation.onnx_export.trace", lambda *_: ModelProgram())
+    arguments = {
+        "convert": (convert, model, place),
+        "export": (export, model, place / "x.onnx"),
+        "download": (download, "bsrnn-opt", "-o", place),
+        "evaluate": (evaluate, "-d", model, "-o", place, "-i", tmp_path),
+    }
+    line, code = told_by(*arguments[command])
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    assert str(place.parent if kind == "below a file" else place) in line
+    assert code == 2
+
+
+class ModelProgram:
+    """In place of an export, which takes seconds; it fills no disk, since the place is refused before."""
+
+    class model:  # noqa: N801
+        metadata_props: ClassVar[dict] = {}
+
+
+def test_what_a_library_raises_as_an_os_error_keeps_its_traceback():
+    def fault():
+        raise OSError("no number of the system's")
+
+    with pytest.raises(OSError, match="no number"):
+        demixer.errors.run(fault)
 
 
 # A device with too little memory

@@ -51,10 +51,9 @@ def test_what_is_converted_again_has_the_present_settings(tmp_path: Path, name: 
     [
         ({"architecture": "conformer"}, r"`model\.architecture` \(='conformer'\) must be one of bandsplitrnn, fixed_w"),
         ({"architecture": ["bandsplitrnn"]}, r"`model\.architecture` \(=\['bandsplitrnn'\]\) must be one of"),
-        ({"architecture": None}, r"`model\.architecture` \(=None\) must be one of"),
-        ({"frames": 9}, "unexpected keyword argument 'frames'"),
-        ({"norm_groups": "features"}, "unexpected keyword argument 'norm_groups'"),  # one switch makes no known network
-        ({"architecture": "fixed_window"}, "missing 1 required positional argument: 'frames'"),
+        ({"frames": 9}, "`model` has no setting 'frames'"),
+        ({"norm_groups": "features"}, "`model` has no setting 'norm_groups'"),  # one switch makes no known network
+        ({"architecture": "fixed_window"}, r"`model\.frames` \(=None\) must be given"),
     ],
 )
 def test_settings_of_no_network_are_refused_in_a_line(tmp_path: Path, changes: dict, message: str) -> None:
@@ -147,4 +146,4 @@ def test_an_old_run_is_evaluated_and_separates(run_script: Callable, comb_musdb:
     song = comb_musdb / "test" / "Dune" / "mixture.wav"
     done = run_script("inference", "-i", song, "-o", run_dir / "out", "-c", run_dir, "-d", "cpu")
     assert done.returncode == 0, done.stderr
-    assert [file.name for file in (run_dir / "out").iterdir()] == ["mixture_bass.wav"]
+    assert [file.name for file in (run_dir / "out").glob("*.wav")] == ["mixture_bass.wav"]

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import resource
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import requests
 import torch
 import yaml
 from foreign import Magron, magron_checkpoint
 
 from demixer.checkpoints.archive import unpack
+from demixer.checkpoints.download import Expected, Session, fetch
+from demixer.checkpoints.locking import only_one
 from demixer.checkpoints.registry import download, read_registry
 from demixer.errors import UserError
 from demixer.separation.separator import Separator
@@ -28,6 +32,7 @@ class Server(ThreadingHTTPServer):
     ranges: list[str]
     honours_ranges = True
     status = 200
+    leads_to = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,6 +41,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, asked = self.server, self.headers.get("Range", "")
         server.ranges.append(asked)
+        if server.leads_to:
+            self.send_response(302)
+            self.send_header("Location", server.leads_to)
+            self.end_headers()
+            return
         if server.status != 200:
             self.send_error(server.status)
             return
@@ -91,7 +101,7 @@ def register(folder: Path, server: Server, content: bytes, **changes: object) ->
 
 
 def left(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 @pytest.mark.parametrize("prefix", ["bsrnn-opt/", "", "outputs/bsrnn-opt/"])
@@ -181,7 +191,7 @@ def test_a_refusing_server_is_one_clear_line(tmp_path: Path, server: Server, run
 def test_an_archive_cannot_write_outside_of_its_folder(tmp_path: Path, server: Server, name: str) -> None:
     content = archive({"vocals.ckpt": b"x", name: b"evil"})
     output = tmp_path / "out"
-    with pytest.raises(UserError, match=r"refused .*would write outside of its folder, to `.*evil"):
+    with pytest.raises(UserError, match=r"refused: it would write outside of its folder, to `.*evil"):
         download("tiny", output, register(tmp_path, server, content))
     assert left(output) == ["tiny.zip"]
     assert not list(tmp_path.rglob("*evil*"))
@@ -223,4 +233,115 @@ def test_the_registry_is_complete() -> None:
 def test_a_registry_that_lacks_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("tiny: {url: x, targets: [vocals]}")
     with pytest.raises(UserError, match="entries need name, about"):
+        read_registry(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "http://", "http://[", "ftp://127.0.0.1/x.zip", "http://\x1b[31m:x/", "file:///x"]
+)
+def test_an_address_that_is_none_is_a_line_at_once(tmp_path: Path, url: str) -> None:
+    with pytest.raises(UserError, match="cannot download"):
+        fetch(url, tmp_path / "x.zip", Expected(1, {}), pause_seconds=1000)
+
+
+def test_a_circle_of_redirects_is_a_line_at_once(tmp_path: Path, server: Server) -> None:
+    registry, server.leads_to = register(tmp_path, server, b"x"), "/again"
+    with pytest.raises(UserError, match="Exceeded 10 redirects"):
+        download("tiny", tmp_path / "out", registry, pause_seconds=1000)
+
+
+@pytest.mark.parametrize("target", ["http://elsewhere/x.zip", "ftp://elsewhere/x.zip"])
+def test_https_stays_https(target: str) -> None:
+    answer = requests.Response()
+    answer.status_code, answer.url, answer.headers["Location"] = 302, "https://here/x.zip", target
+    with Session() as session:
+        with pytest.raises(UserError, match=f"https://here/x.zip leads on to {target}, which is not encrypted"):
+            session.get_redirect_target(answer)
+        answer.headers["Location"] = "/other.zip"
+        assert session.get_redirect_target(answer) == "/other.zip"
+
+
+def test_a_certificate_that_is_none_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get(*_: object, **__: object) -> None:
+        raise requests.exceptions.SSLError("certificate verify failed: self-signed certificate")
+
+    monkeypatch.setattr(Session, "get", get)
+    with pytest.raises(UserError, match="cannot be trusted: certificate verify failed"):
+        fetch("https://x/x.zip", tmp_path / "x.zip", Expected(1, {}), pause_seconds=1000)
+
+
+def test_a_server_that_cannot_be_reached_is_said_so(tmp_path: Path, server: Server) -> None:
+    registry = register(tmp_path, server, b"x")
+    server.socket.close()  # nobody listens
+    with pytest.raises(UserError, match=r"cannot be reached, 5 times \(.*refused"):
+        download("tiny", tmp_path / "out", registry, pause_seconds=0.001)
+
+
+def test_an_archive_that_is_there_is_verified_first(tmp_path: Path, server: Server) -> None:
+    content, output = model_archive(), tmp_path / "out"
+    registry = register(tmp_path, server, content)
+    output.mkdir()
+    (output / "tiny.zip").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"tiny\.zip` is not the file that is registered: md5 .*Remove it"):
+        download("tiny", output, registry)
+    assert left(output) == ["tiny.zip"]
+    (output / "tiny.zip").write_bytes(content)
+    download("tiny", output, registry)
+    assert (left(output), server.ranges) == (["tiny"], [])
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_either_sum_is_verified(tmp_path: Path, server: Server, algorithm: str) -> None:
+    content = model_archive()
+    both = {name: hashlib.new(name, content).hexdigest() for name in ("md5", "sha256")}
+    wrong = register(tmp_path, server, content, **both | {algorithm: "0" * len(both[algorithm])})
+    with pytest.raises(UserError, match=f"{algorithm} {both[algorithm]} instead of 0000"):
+        download("tiny", tmp_path / "out", wrong)
+    only = {"md5": None, "sha256": None, algorithm: both[algorithm]}
+    assert download("tiny", tmp_path / "out", register(tmp_path, server, content, **only)).is_dir()
+    with pytest.raises(UserError, match="neither `md5` nor `sha256`"):
+        download("tiny", tmp_path / "out", register(tmp_path, server, content, md5=None))
+
+
+def test_of_two_downloads_one_waits_for_the_other(tmp_path: Path, server: Server, caplog) -> None:
+    registry, output, found = register(tmp_path, server, model_archive()), tmp_path / "out", []
+    output.mkdir()
+    second = Thread(target=lambda: found.append(download("tiny", output, registry)))
+    with only_one(output / ".tiny.lock", "downloads tiny"):
+        second.start()
+        while not caplog.messages:
+            second.join(0.01)
+        assert (left(output), server.ranges) == ([".tiny.owner"], [])
+    second.join()
+    assert "downloads tiny already: waiting for it" in caplog.messages[0]
+    assert caplog.messages[0].startswith("process ")
+    assert (found, left(output), len(server.ranges)) == ([output / "tiny"], ["tiny"], 1)
+
+
+def test_what_the_disk_refuses_is_a_line(tmp_path: Path, server: Server) -> None:
+    registry = register(tmp_path, server, model_archive())
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=r"cannot download tiny to .*file`: .*(File exists|Not a directory)"):
+        download("tiny", tmp_path / "file", registry)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # what a full disk does to whoever writes
+    try:
+        with pytest.raises(UserError, match=r"cannot download tiny to .*: File too large"):
+            download("tiny", tmp_path / "out", registry)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert left(tmp_path / "out") == ["tiny.zip.part"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ({"../evil": {}}, "is no name of a model"),
+        ({"tiny": 7}, "must be settings by name"),
+        ([1], "must be settings by name"),
+    ],
+)
+def test_a_registry_of_another_shape_is_refused(tmp_path: Path, entry: object, reason: str) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(entry))
+    with pytest.raises(UserError, match=reason):
         read_registry(tmp_path / "r.yaml")

@@ -491,7 +491,7 @@ def test_how_it_was_measured_is_recorded(comb_musdb, tmp_path, run_script):
     assert content["dataset"] == "musdb18hq"
     assert {"si_sdr_db", "isr_db", "sir_db", "sar_db"} < content["scores"][0].keys()
     for wrong, line in (
-        (["--metrics", "pesq"], "`--metrics` pesq: known are si-sdr, bsseval, log-wmse, museval"),
+        (["--metrics", "pesq"], "`--metrics` pesq: known are si-sdr, bsseval, log-wmse, silence, museval"),
         (["--hop", "9"], "`audio_params.hop_seconds` (=9.0) must be above 0 and at most `window_seconds` (=3.0)"),
         (["-t", "kazoo"], "`targets` (=['kazoo']) must be some of vocals, bass"),
     ):

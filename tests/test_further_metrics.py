@@ -10,7 +10,7 @@ from demixer.errors import UserError
 from demixer.evaluation import museval_reference
 from demixer.evaluation.bsseval import REACH, bss_eval, correlations
 from demixer.evaluation.further import further_metrics
-from demixer.evaluation.metrics import si_sdr
+from demixer.evaluation.metrics import predicted_energy_at_silence, si_sdr
 
 RATE_HZ = 4000
 
@@ -34,6 +34,18 @@ def test_si_sdr_does_not_hear_the_level():
     reference, estimate = noise(2, 5000), mixed(noise(2, 5000))
     assert si_sdr(reference, 7 * estimate) == pytest.approx(si_sdr(reference, estimate), abs=1e-5)
     assert math.isnan(si_sdr(torch.zeros(2, 10), estimate[:, :10]))
+
+
+def test_ghosts_are_heard_where_the_truth_is_silent_and_the_mixture_is_not():
+    mixture, estimate = noise(2, 5000), torch.zeros(2, 5000)
+    truth = mixture.clone()
+    truth[:, 1000:3000] = 1e-4 * noise(2, 2000, seed=1)  # the hiss of a lossy file
+    mixture[:, 2000:3000] = 0  # nothing to hear there at all
+    estimate[:, 1000:2000] = 10 ** (-25 / 20) * mixture[:, 1000:2000]
+    estimate[:, 4000:] = mixture[:, 4000:]  # where the source sounds, nothing counts
+    assert predicted_energy_at_silence(mixture, truth, estimate, 250) == pytest.approx(-25, abs=1e-4)
+    assert predicted_energy_at_silence(mixture, truth, 0 * estimate, 250) == pytest.approx(-100)
+    assert math.isnan(predicted_energy_at_silence(mixture, mixture, estimate, 250))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -93,5 +105,5 @@ def test_log_wmse_is_its_authors_own():
 
 
 def test_unknown_metrics_are_named():
-    with pytest.raises(UserError, match="`--metrics` pesq, stoi: known are si-sdr, bsseval, log-wmse, museval"):
+    with pytest.raises(UserError, match="`--metrics` pesq, stoi: known are si-sdr, bsseval, log-wmse, silence"):
         further_metrics(["si-sdr", "pesq", "stoi"])

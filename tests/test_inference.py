@@ -16,17 +16,20 @@ import soundfile
 import torch
 
 from demixer import AudioParams, Separator
-from demixer.audio import FORMATS
+from demixer.audio import FORMATS, open_streams, read_tags
 from demixer.commands import demix
 from demixer.errors import UserError
 from demixer.model.separation_network import SeparationNetwork
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.finding import find_songs
+from demixer.songs.manifest import MANIFEST_NAME
 from demixer.songs.options import Options
 from demixer.songs.separating import separate_song
 from tests.conftest import PROJECT_DIR
 from tests.song_files import (
     TARGETS,
+    decoded,
+    encode,
     music,
     noise,
     read,
@@ -52,7 +55,9 @@ def separate(inputs, output_dir, shares=SHARES, dry_run=False, **options):
 
 
 def names(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """Of all files but the manifests."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path) for path in files if path.name != MANIFEST_NAME)
 
 
 # The script
@@ -148,7 +153,7 @@ def test_stems_do_not_depend_on_the_blocks_that_are_read(tmp_path, model):
     for block in (1 << 18, 10_007, 997):
         (song,), _ = find_songs([path], tmp_path / str(block), ["vocals"], ".wav")
         options = Options(targets=["vocals"], keep_rate=True)
-        assert separate_song(song, separator, options, block_samples=block) == []
+        assert separate_song(song, separator, options, block_samples=block).notes == ()
         stems[block] = read(song.outputs["vocals"])
     for block in (10_007, 997):
         assert np.abs(stems[block] - stems[1 << 18]).max() < 1e-5
@@ -217,11 +222,12 @@ def test_what_is_complete_is_skipped_unless_overwritten(tmp_path, capsys):
     path = write_song(tmp_path / "song.wav", music(1_000))
     stem = tmp_path / "out" / "song_vocals.wav"
     assert separate(path, tmp_path / "out") == 0
-    stem.write_bytes(b"mine")
+    written = stem.stat().st_ino
     assert separate(path, tmp_path / "out") == 0
-    assert stem.read_bytes() == b"mine"
-    assert "1 were complete (--overwrite separates them again)" in capsys.readouterr().out
+    assert stem.stat().st_ino == written
+    assert "0 separated, 1 were complete (--overwrite separates them again)" in capsys.readouterr().out
     assert separate(path, tmp_path / "out", overwrite=True) == 0
+    assert stem.stat().st_ino != written
     assert read(stem).shape == (2, 1_000)
 
 
@@ -237,7 +243,8 @@ def test_dry_run_lists_what_would_be_written_and_writes_nothing(tmp_path, capsys
     write_song(tmp_path / "in" / "a.wav", music(1_000))
     assert separate(tmp_path / "in", tmp_path / "out", dry_run=True, format="flac") == 0
     out = tmp_path / "out"
-    assert capsys.readouterr().out.splitlines() == [f"{out}/a_vocals.flac", f"{out}/a_other.flac"]
+    song = tmp_path / "in" / "a.wav"
+    assert capsys.readouterr().out.splitlines() == [f"new: {song} → {out}/a_vocals.flac, {out}/a_other.flac"]
     assert not out.exists()
 
 
@@ -319,7 +326,7 @@ def test_a_song_that_is_deleted_meanwhile(tmp_path, capsys):
 def test_a_song_that_is_cut_short_meanwhile(tmp_path, capsys):
     song = write_song(tmp_path / "song.wav", music(700_000))  # three blocks
     separator = meanwhile(lambda: os.truncate(song, 1_000_000))
-    assert separate_catalogue([song], tmp_path / "out", separator, Options()) == 0
+    assert separate_catalogue([song], tmp_path / "out", separator, Options()) == 3
     assert capsys.readouterr().err.startswith(f"note: `{song}`: it is damaged (its header tells of 15.9 s)")
 
 
@@ -338,21 +345,78 @@ def test_another_run_into_the_same_folder_meanwhile(tmp_path, capsys):
     assert separate_catalogue([song], tmp_path / "out", separator, Options()) == 0
     assert names(tmp_path / "out") == ["song_vocals.wav"]
     assert read(tmp_path / "out" / "song_vocals.wav").shape == (2, 60_000)
-    assert capsys.readouterr().err == ""
+    captured = capsys.readouterr()
+    assert "0 separated, 1 left to the process that separates them now\n" in captured.out
+    assert captured.err == ""
 
 
 # Formats
 
 
-@pytest.mark.parametrize("name", FORMATS)
+SUBTYPES = {"wav16": "PCM_16", "wav24": "PCM_24", "wav32f": "FLOAT", "flac": "PCM_24", "ogg": "VORBIS"}
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if not FORMATS[name].holds_all])
 def test_formats(tmp_path, name):
     song = music(20_000)
     assert separate(write_song(tmp_path / "song.wav", song), tmp_path / "out", format=name) == 0
+    rate_hz = 48_000 if name == "opus" else 44_100
     for target, share in SHARES.items():
         path = tmp_path / "out" / f"song_{target}{FORMATS[name].suffix}"
-        assert soundfile.info(path).subtype == FORMATS[name].subtype
-        assert read(path).shape == (2, 20_000)
-        assert snr_db(share * song, read(path)) > 25
+        samples, audio = decoded(path)
+        assert name not in SUBTYPES or soundfile.info(path).subtype == SUBTYPES[name]
+        assert (audio.sample_rate_hz, audio.damage) == (rate_hz, None)
+        assert samples.shape == (2, math.ceil(20_000 * rate_hz / 44_100))
+        assert snr_db(share * music(samples.shape[1], rate_hz)[:, 300:-300], samples[:, 300:-300]) > 25
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000])
+def test_two_stems_as_opus_add_up_to_the_mixture(tmp_path, rate_hz):
+    """The mixture, too, is brought to Opus's only rate."""
+    path = write_song(tmp_path / "song.wav", music(30_000, rate_hz), rate_hz)
+    assert separate(path, tmp_path / "out", two_stems="vocals", format="opus") == 0
+    stem, residual = (decoded(tmp_path / "out" / f"song_{name}.opus")[0] for name in ("vocals", "no_vocals"))
+    assert stem.shape == (2, math.ceil(30_000 * 48_000 / rate_hz))
+    assert snr_db(music(stem.shape[1], 48_000)[:, 300:-300], (stem + residual)[:, 300:-300]) > 25
+
+
+def test_a_stem_file(tmp_path):
+    """One file: the mixture, then the stems in the order that DJ programs expect."""
+    shares = {"vocals": 0.1, "drums": 0.2, "bass": 0.3, "other": 0.4}
+    song = music(20_000)
+    path = write_song(tmp_path / "song.wav", song)
+    assert separate(path, tmp_path / "out", shares, format="stem.m4a", bitrate=256) == 0
+    assert names(tmp_path / "out") == ["song.stem.m4a"]
+    with open_streams(tmp_path / "out" / "song.stem.m4a") as readers:
+        streams = [torch.cat(list(reader.blocks(10_000)), dim=-1) for reader in readers]
+    for share, stream in zip((1.0, 0.2, 0.3, 0.4, 0.1), streams, strict=True):
+        assert stream.shape == song.shape
+        assert snr_db(share * song, stream) > 25
+    assert separate(tmp_path / "out" / "song.stem.m4a", tmp_path / "again", targets=["vocals"]) == 0
+    assert names(tmp_path / "again") == ["song_vocals.wav"]
+
+
+def test_a_stem_file_needs_four_stems(tmp_path):
+    path = write_song(tmp_path / "song.wav", music(1_000))
+    with pytest.raises(UserError, match=r"`stem\.m4a` holds 4 stems: the model separates vocals, other"):
+        separate(path, tmp_path / "out", format="stem.m4a")
+    with pytest.raises(UserError, match="leave `--two-stems` out"):
+        Options(two_stems="vocals", format="stem.m4a")
+
+
+def test_bitrates_are_checked_before_anything_is_read():
+    with pytest.raises(UserError, match="must lie in 64 … 320 kbit/s for mp3"):
+        Options(format="mp3", bitrate=1_000)
+    with pytest.raises(UserError, match="wav loses nothing"):
+        Options(bitrate=128)
+
+
+@pytest.mark.parametrize("name", ["wav32f", "flac", "mp3", "m4a"])
+def test_stems_have_the_tags_of_the_song(tmp_path, name):
+    path = encode(tmp_path / "song.mp3", "libmp3lame", tags={"title": "Für Elise", "artist": "Ludwig"})
+    assert separate(path, tmp_path / "out", targets=["vocals"], format=name) == 0
+    tags = read_tags(tmp_path / "out" / f"song_vocals{FORMATS[name].suffix}")
+    assert tags.texts == {"title": "Für Elise (vocals)", "artist": "Ludwig"}
 
 
 @pytest.mark.parametrize(
@@ -362,11 +426,11 @@ def test_formats(tmp_path, name):
 def test_two_stems_add_up_to_the_mixture_exactly(tmp_path, name, subtype, bits, keep_rate):
     """Whole numbers are compared: not one step is lost in an integer format."""
     rate_hz = 48_000 if keep_rate else 44_100
-    path = write_song(tmp_path / "song.wav", noise(20_000, peak=0.999), rate_hz, subtype=subtype)
+    path = write_song(tmp_path / "song.wav", noise(20_000, peak=0.8), rate_hz, subtype=subtype)
     assert separate(path, tmp_path / "out", two_stems="vocals", format=name, keep_rate=keep_rate) == 0
     suffix = FORMATS[name].suffix
     assert names(tmp_path / "out") == [f"song_no_vocals{suffix}", f"song_vocals{suffix}"]
-    whole = [np.rint(read(file) * 2 ** (bits - 1)) for file in (path, *sorted((tmp_path / "out").iterdir()))]
+    whole = [np.rint(read(file) * 2 ** (bits - 1)) for file in (path, *sorted((tmp_path / "out").glob("song*")))]
     assert np.array_equal(whole[0], whole[1] + whole[2])
     assert keep_rate or snr_db(0.7 * whole[0], whole[2]) > 60
 
@@ -393,9 +457,11 @@ def test_stems_that_would_clip_are_all_made_quieter(tmp_path, capsys, name):
 
 
 def test_rescaled_residual_still_adds_up(tmp_path):
+    """Without dither, which would move the loudest sample by a step."""
     song = noise(20_000, peak=0.9)
     path = write_song(tmp_path / "song.wav", song)
-    assert separate(path, tmp_path / "out", {"vocals": -1.0}, two_stems="vocals", format="wav16") == 0
+    options = {"two_stems": "vocals", "format": "wav16", "dither": False}
+    assert separate(path, tmp_path / "out", {"vocals": -1.0}, **options) == 0
     residual, stem = (np.rint(read(tmp_path / "out" / f"song_{s}.wav") * 2**15) for s in ("no_vocals", "vocals"))
     gain = (1 - 1e-4) * 32767 / 32768 / (2 * round(0.9 * 2**15) / 2**15)
     assert np.abs(residual + stem - song.double().numpy() * gain * 2**15).max() <= 0.51

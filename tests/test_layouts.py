@@ -101,8 +101,9 @@ def test_fixed_frame_layouts_equal_their_reference(tmp_path: Path, transposed: b
 @pytest.mark.parametrize("length", [1, 100, WINDOW - 1, WINDOW, WINDOW + 1, 3 * WINDOW + 77])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_fixed_frame_layouts_work_at_any_length(tmp_path: Path, length: int, channels: int) -> None:
+    seconds = WINDOW / 8000
     write_amanteur(
-        tmp_path / "vocals.pt", audio_params={"win_size": 3, "hop_size": 0.5 * WINDOW / 8000, "window": None}
+        tmp_path / "vocals.pt", audio_params={"win_size": seconds, "hop_size": 0.5 * seconds, "window": None}
     )
     separator = Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
     song = torch.randn(channels, length, generator=torch.Generator().manual_seed(0))
@@ -191,7 +192,7 @@ def test_weights_of_another_shape_are_listed(tmp_path: Path) -> None:
     content["state_dict"]["separator.1.time_net.proj.weight"] = torch.zeros(4, 5)
     torch.save(content, tmp_path / "vocals.ckpt")
     with pytest.raises(
-        UserError, match=r"of another shape: .*sequence\.1\.time\.fc\.weight \(4, 5\) instead of \(4, 16\)"
+        UserError, match=r"of another shape: separator\.1\.time_net\.proj\.weight \(4, 5\) instead of \(4, 16\)"
     ):
         Separator.from_pretrained(tmp_path, device="cpu", precision="fp32")
 
@@ -199,8 +200,8 @@ def test_weights_of_another_shape_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mask_ctxt": 2}, "`mask_ctxt` .=2., which is not supported"),
-        ({"stereo": "naive"}, "`stereo` .='naive'."),
+        ({"mask_ctxt": 2}, r"`hyper_parameters\.mask_ctxt` .=2. is not supported"),
+        ({"stereo": "naive"}, r"`hyper_parameters\.stereo` .='naive'."),
         ({"targets": None}, "`hyper_parameters` lack `targets`"),
         ({"targets": "../evil"}, "names of targets"),
         ({"targets": 7}, "names of targets"),
@@ -256,7 +257,8 @@ def test_no_code_of_a_checkpoint_runs(tmp_path: Path, kind: type, named: str, zi
     content = magron_checkpoint(Magron(WIDTHS), "vocals", callback=kind(marker))
     file = tmp_path / "vocals.ckpt"
     torch.save(content, file, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(UserError, match=rf"refused .*names `.*({named})`"):
+    reason = rf"names `.*({named})`" if zipped else "it is a bare pickle"
+    with pytest.raises(UserError, match=rf"refused .*{reason}"):
         Separator.from_pretrained(file, device="cpu", precision="fp32")
     assert not marker.exists()
     pickle.loads(pickle.dumps(kind(marker)))

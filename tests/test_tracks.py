@@ -118,7 +118,7 @@ def test_mistakes_in_naming_are_refused(tmp_path):
         find_tracks(tmp_path / "nowhere")
     with pytest.raises(UserError, match="subset `valid` is neither"):
         find_tracks(tmp_path / "one", subset="valid")
-    with pytest.raises(UserError, match="split `test` is neither"):
+    with pytest.raises(UserError, match="split `test` is none of"):
         split_tracks([track("a")], "test")
 
 

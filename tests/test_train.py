@@ -90,7 +90,7 @@ def test_learns_is_evaluated_and_separates(
     song = comb_musdb / "test" / "Dune" / "mixture.wav"
     separated = run_script("inference", "-i", song, "-o", tmp_path / "out", "-c", run_dir, "-d", "cpu")
     assert separated.returncode == 0, separated.stderr
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {f"mixture_{target}.wav" for target in SOURCES}
+    assert {file.name for file in (tmp_path / "out").glob("*.wav")} == {f"mixture_{target}.wav" for target in SOURCES}
 
 
 RESUMABLE = [
@@ -161,7 +161,7 @@ def test_two_processes_compute_the_same_loss_as_one(train: Callable[..., Run], t
 def test_an_impossible_setting_is_one_line_and_no_success(train: Callable[..., Run], tmp_path: Path) -> None:
     done = train(tmp_path / "run", "model.rnn=conv")
     assert done.returncode == 2
-    assert "`rnn` (='conv') must be one of" in done.stdout + done.stderr
+    assert "`model.rnn` (='conv') must be one of" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

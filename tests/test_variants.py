@@ -90,7 +90,7 @@ def test_bands_may_be_given_in_bins() -> None:
     assert net.bandsplitrnn.split.table.widths == (2, 7)
     with pytest.raises(UserError, match="`bands_bins` add up to 8 bins instead of 9"):
         build_network({**hparams, "bands_bins": [2, 6], "model": model})
-    with pytest.raises(UserError, match=r"`rnn` .='conv'. must be one of"):
+    with pytest.raises(UserError, match=r"`model.rnn` .='conv'. must be one of"):
         build_network({**hparams, "bands_bins": [9], "model": {**model, "rnn": "conv"}})
 
 

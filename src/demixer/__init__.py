@@ -6,15 +6,29 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
-__all__ = ["AudioParams", "Separator", "UserError", "__version__"]
+__all__ = [
+    "AudioParams",
+    "AugmentedSeparator",
+    "AveragedSeparator",
+    "ChainedSeparator",
+    "Separator",
+    "UserError",
+    "__version__",
+]
 
 if TYPE_CHECKING:
     from demixer.errors import UserError
     from demixer.separation.audio_params import AudioParams
+    from demixer.separation.augmented import AugmentedSeparator
+    from demixer.separation.averaging import AveragedSeparator
+    from demixer.separation.chain import ChainedSeparator
     from demixer.separation.separator import Separator
 
 _HOMES = {
     "AudioParams": "demixer.separation.audio_params",
+    "AugmentedSeparator": "demixer.separation.augmented",
+    "AveragedSeparator": "demixer.separation.averaging",
+    "ChainedSeparator": "demixer.separation.chain",
     "Separator": "demixer.separation.separator",
     "UserError": "demixer.errors",
 }

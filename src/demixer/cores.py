@@ -20,23 +20,49 @@ def spread_over_cores(function: Callable[[Tensor], Tensor], batch: Tensor) -> Te
         batch: (B, …) on a processor.
     """
     cores = torch.get_num_threads()
-    parts = batch.chunk(min(cores, len(batch)))
-    if len(parts) == 1:
+    count = min(cores, len(batch))
+    if count <= 1:
         return function(batch)
-    pool = _threads(len(parts), cores)
-    futures = [pool.submit(function, part) for part in parts]
+    pool = _threads(count, cores)
+    futures = [pool.submit(function, part) for part in batch.split(shares(len(batch), count))]
     wait(futures)  # of all, even if one fails: its caller may try again with less
     return torch.cat([future.result() for future in futures])
 
 
+def shares(whole: int, count: int) -> list[int]:
+    """Divide a number of items or cores into ``count`` shares that differ by one at the most.
+
+    >>> shares(4, 3), shares(10, 4)
+    ([2, 1, 1], [3, 3, 2, 2])
+    """
+    return [whole // count + (number < whole % count) for number in range(count)]
+
+
+def items_at_once(wanted: int, cores: int) -> int:
+    """How many items to compute at once, so that all cores have equal shares of the work.
+
+    That is the number nearest to ``wanted``, more than half and less than twice of it, of which either every core
+    gets as many, or every item as many cores; of two that are as near, the smaller. Where there is none, it is
+    ``wanted``, and some items have one core more than others.
+
+    >>> [items_at_once(4, cores) for cores in (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 16)]
+    [4, 4, 3, 4, 5, 3, 7, 4, 5, 4, 4]
+    """
+    near = [n for n in range(wanted // 2 + 1, 2 * wanted) if cores % n == 0 or n % cores == 0]
+    return min(near, key=lambda n: (abs(n - wanted), n), default=wanted)
+
+
 @cache
 def _threads(count: int, cores: int) -> ThreadPoolExecutor:
-    """So many threads, each of which lets torch use its share of the cores."""
-    ready = Barrier(count + 1)
+    """So many threads, each of which lets torch use its share of the cores.
+
+    Which thread takes which part does not matter: where the cores' shares differ, every part is one item.
+    """
+    ready, counts = Barrier(count + 1), iter(shares(cores, count))
 
     def begin() -> None:
         torch.get_num_threads()  # makes torch set this thread up, which would undo the next line later on
-        torch.set_num_threads(cores // count)
+        torch.set_num_threads(next(counts))
         ready.wait()
 
     pool = ThreadPoolExecutor(count, thread_name_prefix="cores", initializer=begin)

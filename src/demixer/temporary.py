@@ -11,9 +11,9 @@ from pathlib import Path
 from demixer.errors import UserError, shown
 
 
-def hidden_name(path: Path, suffix: str = "") -> Path:
+def hidden_name(path: Path, suffix: str = "", key: str = "") -> Path:
     """A new hidden name beside ``path``; short, since a long ``path`` may already fill the file system's 255 bytes."""
-    return path.with_name(f".{uuid.uuid4().hex[:12]}.part{suffix}")
+    return path.with_name(f".{key}{'-' * bool(key)}{uuid.uuid4().hex[:12]}.part{suffix}")
 
 
 @contextmanager
@@ -33,10 +33,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def hidden_folder(parent: Path) -> Iterator[Path]:
-    """A hidden folder in ``parent``, for what is to be renamed to a place beside it; gone at the end."""
+def hidden_folder(parent: Path, key: str = "") -> Iterator[Path]:
+    """A hidden folder in ``parent``, for what is to be renamed to a place beside it; gone at the end.
+
+    After a kill it stays; ``key``, which its name begins with, then tells whose it was.
+    """
     parent.mkdir(parents=True, exist_ok=True)
-    folder = hidden_name(parent / "_")
+    folder = hidden_name(parent / "_", key=key)
     folder.mkdir()
     try:
         yield folder

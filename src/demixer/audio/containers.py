@@ -1,7 +1,7 @@
 """What libsndfile cannot decode, PyAV does: FFmpeg's libraries as a package, so that no program must be installed."""
 
 from collections.abc import Iterator
-from itertools import chain, dropwhile
+from itertools import chain, dropwhile, groupby
 from pathlib import Path
 
 import av
@@ -10,6 +10,8 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from torch import Tensor
 
+from demixer.audio.resampling import resample_blocks
+from demixer.audio.truncation import missing_end
 from demixer.errors import UserError, one_line
 
 MPEG_SUFFIXES = (".mp3", ".mp2")
@@ -23,6 +25,8 @@ CONTAINER_SUFFIXES = (
 DEMUXERS = "mov,matroska,asf,avi,aac,mp3,ogg,flac,wav,w64,aiff,mpeg,mpegts,flv,ac3,eac3,ape,wv,tta,amr,caf"
 
 SEEK_PREROLL_SECONDS = 0.1  # after a jump a decoder needs a few packets before it is right
+# These decoders label a frame with the sample rate of the one before it.
+LATE_DECODERS = ("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float")
 
 
 class ContainerReader:
@@ -34,7 +38,8 @@ class ContainerReader:
         whole_frames: whether the last frame is left as it is.
 
     The encoder's priming is dropped and the last frame cut to the length that the container gives it, so that a song
-    has as many samples as before it was encoded, where the container tells.
+    has as many samples as before it was encoded, where the container tells. Where sample rate or channels change
+    within, as in joined recordings, everything is given at the first frame's.
     """
 
     def __init__(self, path: Path, number: int = 0, whole_frames: bool = False) -> None:
@@ -42,7 +47,7 @@ class ContainerReader:
         self.handle = path.open("rb")  # FFmpeg is handed the open file, and opens no other
         self.damage: str | None = None
         try:
-            self.container = av.open(self.handle, options={"format_whitelist": DEMUXERS})
+            self.container = av.open(self.handle, options={"format_whitelist": DEMUXERS}, metadata_errors="replace")
             self.streams = len(self.container.streams.audio)
             if not self.streams:
                 raise UserError("it holds no audio")
@@ -57,22 +62,26 @@ class ContainerReader:
             raise
         self.decoded = chain([first], self.decoded)
         self.sample_rate_hz, self.channels = first.sample_rate, first.layout.nb_channels
-        self.to_float = AudioResampler(format="fltp", layout=first.layout, rate=first.sample_rate)
+        self.channel_names = tuple(channel.name for channel in first.layout.channels)  # in FFmpeg's order of them
+        self.skipped = 0  # samples
+        self.layout, self.frames = first.layout, self._told_frames()
+        self.missing_end = missing_end(path)
+        self.converters: dict[tuple[object, ...], AudioResampler] = {}
 
-    @property
-    def frames(self) -> int | None:
+    def _told_frames(self) -> int | None:
         if self.stream.duration:
             return round(self.stream.duration * self.stream.time_base * self.sample_rate_hz)
         return round(self.container.duration / av.time_base * self.sample_rate_hz) if self.container.duration else None
 
     def seek(self, seconds: float) -> None:
+        self.skipped = round(seconds * self.sample_rate_hz)
         before = max(0.0, seconds - SEEK_PREROLL_SECONDS)
         self.container.seek(int(before / self.stream.time_base), stream=self.stream)
         self.decoded = dropwhile(lambda frame: frame.time is not None and frame.time < seconds, self._decode())
 
     def blocks(self, frames: int) -> Iterator[Tensor]:
         held: list[Tensor] = []
-        received = 0
+        received = self.skipped
         for samples in self._samples():
             held.append(samples)
             received += samples.shape[-1]
@@ -84,6 +93,8 @@ class ContainerReader:
             yield from torch.cat(held, dim=-1).split(frames, dim=-1)
         if self.damage is None and self._length_is_known() and received < self.frames - self.sample_rate_hz:
             self.damage = f"its header tells of {self.frames / self.sample_rate_hz:.1f} s"
+        if self.damage is None and received:
+            self.damage = self.missing_end
 
     def _length_is_known(self) -> bool:
         """Whether the file says how long it is, rather than FFmpeg estimating it from the bit rate."""
@@ -94,32 +105,51 @@ class ContainerReader:
 
     def _decode(self) -> Iterator[AudioFrame]:
         """Frames; a damaged packet is left out, as players do."""
+        decoder = self.stream.codec_context
         for packet in self.container.demux(self.stream):
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    if decoder.name in LATE_DECODERS:
+                        frame.sample_rate = decoder.sample_rate
+                    yield frame
             except av.InvalidDataError as error:
                 self.damage = _reason(error)
 
     def _samples(self) -> Iterator[Tensor]:
-        """Frames as (C, n); one is kept back, because only the last tells how much of it counts."""
+        """The sound as (C, n), at the first frame's rate and with its channels."""
+        for rate_hz, run in groupby(self._frames(), key=lambda counted: counted[0].sample_rate):
+            parts = (self._convert(frame)[:, :length] for frame, length in run)
+            yield from resample_blocks(parts, rate_hz, self.sample_rate_hz)
+
+    def _frames(self) -> Iterator[tuple[AudioFrame, int]]:
+        """Frames, and how many of their samples count: only the last frame tells, so that one is kept back."""
         latest: AudioFrame | None = None
         try:
             for frame in self.decoded:
                 if latest is not None:
-                    yield self._convert(latest)
+                    yield latest, latest.samples
                 latest = frame
         except av.FFmpegError as error:
             self.damage = _reason(error)
         if latest is not None:
-            yield self._convert(latest)[:, : self._length(latest)]
+            yield latest, self._length(latest)
 
     def _convert(self, frame: AudioFrame) -> Tensor:
+        """A frame as float32 (C, n). FFmpeg's own mono and stereo would be 3 dB softer or louder than the other."""
         frame.pts = None  # or gaps in the timestamps would be filled
-        return torch.cat([torch.from_numpy(part.to_ndarray()) for part in self.to_float.resample(frame)], dim=-1)
+        simple = {frame.layout.nb_channels, self.channels} <= {1, 2}
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate, (frame.layout if simple else self.layout).name)
+        if kind not in self.converters:
+            self.converters[kind] = AudioResampler("fltp", kind[-1], frame.sample_rate)
+        parts = [torch.from_numpy(part.to_ndarray()) for part in self.converters[kind].resample(frame)]
+        samples = torch.cat(parts, dim=-1)
+        if len(samples) == self.channels:
+            return samples
+        return samples.expand(self.channels, -1) if len(samples) == 1 else samples.mean(dim=0, keepdim=True)
 
     def _length(self, frame: AudioFrame) -> int:
         """How many of a frame's samples count: its duration, where that is told to the sample."""
-        if self.whole_frames or not frame.duration or frame.time_base > 1 / frame.sample_rate:
+        if self.whole_frames or not frame.duration or frame.time_base * frame.sample_rate > 1:
             return frame.samples
         return min(frame.samples, round(frame.duration * frame.time_base * frame.sample_rate))
 

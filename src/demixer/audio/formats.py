@@ -1,41 +1,37 @@
 """The formats that stems are written in, and how samples become their integers."""
 
-import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
-import torch
 from torch import Tensor
 
+from demixer.audio.container_encoders import ContainerEncoder, StemFileEncoder
+from demixer.audio.soundfile_encoders import Mp3Encoder, SoundFileEncoder, VorbisEncoder
 from demixer.errors import UserError
-
-WAV_LIMIT_BYTES = 4_000_000_000  # a WAV header counts up to 2³² bytes; beyond, RF64 is the same with 64 bits
-WRITE_SAMPLES = 1 << 15  # libsndfile's Vorbis encoder keeps what it is given on the stack, and crashes on millions
 
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """A file format as soundfile names it.
+    """A file format.
 
     Args:
         suffix: of the file's name.
-        container: soundfile's format.
-        subtype: soundfile's subtype.
+        encoder: writes it.
         bits: of an integer format whose samples come back exactly, or None.
         clips: whether samples beyond ±1 are lost.
-        settings: further arguments of soundfile: how much is given up for size.
     """
 
     suffix: str
-    container: str
-    subtype: str
+    encoder: SoundFileEncoder | ContainerEncoder
     bits: int | None = None
     clips: bool = True
-    settings: dict[str, float | str] = field(default_factory=dict)
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether one file holds a song's mixture and all of its stems."""
+        return isinstance(self.encoder, StemFileEncoder)
 
     @property
     def highest(self) -> float:
@@ -53,21 +49,37 @@ class AudioFormat:
         """Cut what is beyond the format's limits."""
         return samples.clamp(-1.0, self.highest) if self.clips else samples
 
+    def overshoot(self, samples: Tensor) -> float:
+        """The loudest sample over the loudest that does not clip."""
+        return max(samples.max().item() / self.highest, -samples.min().item()) if samples.numel() else 0.0
+
+    def written_rate_hz(self, sample_rate_hz: int) -> int:
+        """The sample rate of files of such stems: the same, but for Opus, which has only one."""
+        return self.encoder.only_rate_hz or sample_rate_hz
+
     def check_rate(self, sample_rate_hz: int, channels: int) -> None:
         """Raise a :class:`UserError` where the format cannot hold this rate (mp3 above 48 kHz)."""
-        try:
-            soundfile.SoundFile(io.BytesIO(), "w", **self._open_arguments(sample_rate_hz, channels)).close()
-        except soundfile.LibsndfileError as error:
-            raise UserError(f"{self.suffix[1:]} cannot hold {sample_rate_hz} Hz: choose another `--format`") from error
+        if not self.encoder.holds_rate(sample_rate_hz, channels):
+            raise UserError(f"{self.suffix[1:]} cannot hold {sample_rate_hz} Hz: choose another `--format`")
 
-    def _open_arguments(self, sample_rate_hz: int, channels: int, large: bool = False) -> dict[str, object]:
-        container = "RF64" if large and self.container == "WAV" else self.container
-        kind = {"format": container, "subtype": self.subtype}
-        return {"samplerate": sample_rate_hz, "channels": channels, **kind, **self.settings}
+    def check_bitrate(self, bitrate_kbps: int) -> None:
+        """Raise a :class:`UserError` where the format has no such bitrate."""
+        limits = self.encoder.bitrates_kbps
+        if limits is None:
+            raise UserError(f"`--bitrate` is for mp3, ogg, m4a and opus: {self.suffix[1:]} loses nothing")
+        if not limits[0] <= bitrate_kbps <= limits[1]:
+            raise UserError(
+                f"`--bitrate` (={bitrate_kbps}) must lie in {limits[0]} … {limits[1]} kbit/s for {self.suffix[1:]}"
+            )
 
     @contextmanager
     def open(
-        self, path: Path, sample_rate_hz: int, channels: int, frames: int | None = None
+        self,
+        path: Path,
+        sample_rate_hz: int,
+        channels: int,
+        frames: int | None = None,
+        bitrate_kbps: int | None = None,
     ) -> Iterator[Callable[[Tensor], None]]:
         """Open a file for writing; give the function that appends a block (C, any length), cut to the limits.
 
@@ -76,39 +88,21 @@ class AudioFormat:
             sample_rate_hz: its sample rate.
             channels: C.
             frames: how many samples it will have, more or less, if that is known.
+            bitrate_kbps: of a lossy format; None: what is good enough for music.
         """
-        large = (frames or 0) * channels * 4 > WAV_LIMIT_BYTES
-        arguments = self._open_arguments(sample_rate_hz, channels, large)
-        try:
-            with soundfile.SoundFile(os.fsencode(path), "w", **arguments) as file:
-                yield lambda block: self._append(file, block)
-        except soundfile.LibsndfileError as error:
-            reason = error.error_string.strip(". ")
-            raise UserError(f"its stems cannot be written ({reason}): is the disk full?") from error
-
-    def _append(self, file: soundfile.SoundFile, block: Tensor) -> None:
-        samples = self._integers(self.clamp(self.quantise(block))).T.contiguous()
-        for part in samples.split(WRITE_SAMPLES):
-            file.write(part.numpy())
-
-    def overshoot(self, samples: Tensor) -> float:
-        """The loudest sample over the loudest that does not clip."""
-        return max(samples.max().item() / self.highest, -samples.min().item()) if samples.numel() else 0.0
-
-    def _integers(self, samples: Tensor) -> Tensor:
-        """The format's own integers: libsndfile would round down. Those of 24 bits are the upper ones of 32."""
-        if self.bits is None:
-            return samples
-        scaled = samples.double() * 2.0 ** (self.bits - 1)
-        return scaled.to(torch.int16) if self.bits == 16 else scaled.to(torch.int32) * 2 ** (32 - self.bits)
+        with self.encoder.open(path, sample_rate_hz, channels, frames, bitrate_kbps) as write:
+            yield lambda block: write(self.clamp(self.quantise(block)))
 
 
-BEST_MP3: dict[str, float | str] = {"bitrate_mode": "VARIABLE", "compression_level": 0.0}
+OPUS_HZ = 48_000
 FORMATS = {
-    "wav16": AudioFormat(".wav", "WAV", "PCM_16", bits=16),
-    "wav24": AudioFormat(".wav", "WAV", "PCM_24", bits=24),
-    "wav32f": AudioFormat(".wav", "WAV", "FLOAT", clips=False),
-    "flac": AudioFormat(".flac", "FLAC", "PCM_24", bits=24),
-    "mp3": AudioFormat(".mp3", "MP3", "MPEG_LAYER_III", settings=BEST_MP3),
-    "ogg": AudioFormat(".ogg", "OGG", "VORBIS", settings={"compression_level": 0.2}),
+    "wav16": AudioFormat(".wav", SoundFileEncoder("WAV", "PCM_16", 16), bits=16),
+    "wav24": AudioFormat(".wav", SoundFileEncoder("WAV", "PCM_24", 24), bits=24),
+    "wav32f": AudioFormat(".wav", SoundFileEncoder("WAV", "FLOAT"), clips=False),
+    "flac": AudioFormat(".flac", SoundFileEncoder("FLAC", "PCM_24", 24), bits=24),
+    "mp3": AudioFormat(".mp3", Mp3Encoder("MP3", "MPEG_LAYER_III")),
+    "ogg": AudioFormat(".ogg", VorbisEncoder("OGG", "VORBIS")),
+    "m4a": AudioFormat(".m4a", ContainerEncoder("ipod", "aac", "fltp", (32, 320), 256, 256)),
+    "opus": AudioFormat(".opus", ContainerEncoder("ogg", "libopus", "flt", (16, 510), 192, 256, OPUS_HZ)),
+    "stem.m4a": AudioFormat(".stem.m4a", StemFileEncoder("ipod", "aac", "fltp", (32, 320), 256, 256)),
 }

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from demixer.audio.containers import CONTAINER_SUFFIXES, MPEG_SUFFIXES, ContainerReader
+from demixer.audio.truncation import is_chained, missing_end
 from demixer.errors import UserError, one_line
 
 # fmt: off
@@ -20,6 +21,8 @@ SOUNDFILE_SUFFIXES = (
 )
 # fmt: on
 AUDIO_SUFFIXES = frozenset(SOUNDFILE_SUFFIXES + CONTAINER_SUFFIXES)
+UNKNOWN_FRAMES = 1 << 62  # libsndfile's length for streams that do not tell it is 2⁶³ − 1
+HEADER_BYTES = 1 << 12  # a file of this size, or less, may well hold no samples
 RATES_HZ = range(1_000, 1_000_001)
 
 
@@ -111,8 +114,22 @@ def _open(path: Path) -> AudioReader:
     # (test_mp3_without_a_header), and remarks on damage on the terminal.
     if path.suffix.lower() not in MPEG_SUFFIXES:
         with suppress(soundfile.LibsndfileError):
-            return SoundFileReader(path)
+            reader = SoundFileReader(path)
+            if not _reads_too_little(reader, path):
+                return reader
+            reader.close()
     return ContainerReader(path)
+
+
+def _reads_too_little(reader: AudioReader, path: Path) -> bool:
+    """Whether libsndfile would lose some of a file.
+
+    Of FLAC without a length that is its end, of several Ogg files joined to one all but the first, and of WAV whose
+    size was never filled in everything.
+    """
+    if reader.frames is None or is_chained(path):
+        return True
+    return reader.frames == 0 and path.stat().st_size > HEADER_BYTES
 
 
 class SoundFileReader:
@@ -121,8 +138,9 @@ class SoundFileReader:
     def __init__(self, path: Path) -> None:
         self.file = soundfile.SoundFile(os.fsencode(path))
         self.sample_rate_hz, self.channels = self.file.samplerate, self.file.channels
-        self.frames: int | None = self.file.frames
+        self.frames: int | None = self.file.frames if self.file.frames < UNKNOWN_FRAMES else None
         self.damage: str | None = None
+        self.missing_end = missing_end(path)
 
     def seek(self, seconds: float) -> None:
         self.file.seek(min(round(seconds * self.sample_rate_hz), self.file.frames))
@@ -137,6 +155,8 @@ class SoundFileReader:
             self.damage = error.error_string.removeprefix("Error : ").rstrip(".")
         if self.damage is None and received < self.file.frames:
             self.damage = f"its header tells of {self.file.frames / self.sample_rate_hz:.1f} s"
+        if self.damage is None and received:
+            self.damage = self.missing_end
 
     def close(self) -> None:
         self.file.close()

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from demixer.checkpoints.locating import HPARAMS_NAME
-from demixer.errors import UserError, one_line
+from demixer.checkpoints.plain_yaml import read_yaml
+from demixer.errors import UserError, told
 from demixer.temporary import atomic_path
 
 
@@ -19,9 +20,9 @@ def read_hparams(folder: Path) -> dict[str, Any]:
     """
     file = folder / HPARAMS_NAME
     try:
-        hparams = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read the model's settings `{file}`: {one_line(error)}") from error
+        hparams = read_yaml(file)
+    except UserError as error:
+        raise UserError(f"cannot read the model's settings `{file}`: {error}") from error
     if not isinstance(hparams, dict):
         raise UserError(f"`{file}` must hold the model's settings as a mapping")
     return hparams
@@ -29,5 +30,6 @@ def read_hparams(folder: Path) -> dict[str, Any]:
 
 def write_hparams(folder: Path, hparams: Mapping[str, Any]) -> None:
     """Write ``hparams.yaml``."""
-    with atomic_path(folder / HPARAMS_NAME) as temporary:
+    file = folder / HPARAMS_NAME
+    with told(f"cannot write `{file}`"), atomic_path(file) as temporary:
         temporary.write_text(yaml.safe_dump(dict(hparams), sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from demixer.checkpoints.safe_pickle import load_safely
-from demixer.errors import UserError, one_line
+from demixer.checkpoints.torch_file import load_safely
+from demixer.errors import UserError, one_line, told
 from demixer.temporary import atomic_path
 
 
@@ -36,6 +36,6 @@ def read_content(file: Path) -> dict[str, Any]:
 
 def write_weights(file: Path, weights: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> None:
     """Write weights as ``.safetensors`` (half precision by default)."""
-    with atomic_path(file) as temporary:
+    with told(f"cannot write `{file}`"), atomic_path(file) as temporary:
         # save_file would leave the file readable by its owner alone
         temporary.write_bytes(save({key: value.detach().to(dtype).contiguous() for key, value in weights.items()}))

@@ -23,7 +23,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--hop", type=float, metavar="SECONDS", help="distance of two windows; default: the model's")
     add("--subset", choices=("test", "train"), help="default: test, or train where --split is given")
     add("--split", choices=("valid", "held-out", "train"), help="part of the subset train; default: all")
-    add("--metrics", nargs="+", default=[], help="further ones: si-sdr, bsseval (ISR, SIR, SAR), log-wmse, museval")
+    add(
+        "--metrics",
+        nargs="+",
+        default=[],
+        help="further ones: si-sdr, bsseval (ISR, SIR, SAR), log-wmse, silence, museval",
+    )
     add("--museval", action="store_true", help="museval's own numbers beside ours: its SDR, SIR, SAR and ISR (slow)")
     add("--compare", type=Path, metavar="RUN_DIR", help="an evaluated run to set beside in the report")
     add("--no-report", "--no_report", action="store_true", help="write no report.html")

@@ -7,6 +7,8 @@ from typing import NoReturn
 from demixer import __version__
 from demixer.errors import UserError
 
+DEVICE_HELP = "auto (the best present, default), cpu, cuda, cuda:N or mps"
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, like all others.
@@ -26,7 +28,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_device(self, *flags: str) -> None:
         """Add the option that says where the network computes."""
-        self.add_argument(*flags, default="auto", help="auto (the best present, default), cpu, cuda, cuda:N or mps")
+        self.add_argument(*flags, default="auto", help=DEVICE_HELP)
 
 
 def file_name(text: str) -> Path:
@@ -34,3 +36,19 @@ def file_name(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
     return Path(text)
+
+
+def time_seconds(text: str) -> float:
+    """A time in seconds, or as players show it.
+
+    >>> time_seconds("90"), time_seconds("1:30"), time_seconds("1:00:01.5")
+    (90.0, 90.0, 3601.5)
+    """
+    try:
+        *larger, last = text.split(":")
+        minutes, seconds = [int(part) for part in larger], float(last)
+        if len(minutes) > 2 or min(minutes, default=0) < 0 or (minutes and not 0 <= seconds < 60):
+            raise ValueError
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds, or m:ss") from error
+    return seconds + sum(part * 60**power for power, part in enumerate(reversed(minutes), 1))

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from demixer.errors import UserError
+from demixer.errors import UserError, of_system
 from demixer.temporary import atomic_path
 
 PARTS = ("train", "valid")  # one file for each; which songs are trained on is decided when training begins
+LONGEST_SAMPLES = 1 << 40  # nine months at 44.1 kHz: positions are added up in 64 bits
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,18 @@ def read_index(path: Path) -> Index:
         raise UserError(f"index `{path}` does not exist; write it with prepare_dataset.py")
     segments: list[Segment] = []
     frames: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"index `{path}` is damaged, it is no text in UTF-8: write it again with prepare_dataset.py"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot read the index {of_system(error)}") from error
+    for number, line in enumerate(content.splitlines(), 1):
         segment, length = _parse(line, f"{path}:{number}")
         if length is not None and frames.setdefault(segment.track, length) != length:
-            raise UserError(f"{path}:{number}: `{segment.track}` had {frames[segment.track]} samples before")
+            raise UserError(f"{path}:{number}: `{segment.track[:200]}` had {frames[segment.track]} samples before")
         if segment.end:
             segments.append(segment)
     return Index(segments, frames)
@@ -97,7 +106,8 @@ def _parse(line: str, where: str) -> tuple[Segment, int | None]:
     except ValueError:
         start, end, length = 0, 0, None
     silent = start == end == 0 and length is not None
-    if not (silent or 0 <= start < end) or (length is not None and end > length):
+    highest = LONGEST_SAMPLES if length is None else min(length, LONGEST_SAMPLES)
+    if not (silent or 0 <= start < end) or end > highest:
         rule = "TRACKNAME, START, END and LENGTH (0 ≤ START < END ≤ LENGTH, in samples)"
-        raise UserError(f"{where}: `{line}` is not {rule} with tabs between")
+        raise UserError(f"{where}: `{line[:200]}` is not {rule} with tabs between")
     return Segment(name, start, end), length

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from demixer.audio import resample
+from demixer.audio.resampling import REACH_SAMPLES
 from demixer.data.preload import Held, Key, SharedFile, hold
 from demixer.datasets.track_files import Track, read_source
 from demixer.errors import UserError
 
 _INT16_SCALE = 32768  # soundfile maps a 16-bit sample k to k / 32768, so this round trip is exact
-_CONTEXT_BLOCKS = 2
 
 
 class DataError(UserError):
@@ -85,12 +85,12 @@ class Stems:
     def _read_resampled(self, track: Track, source: str, start: int, stop: int) -> Tensor:
         """What the crop would be if the whole file were resampled.
 
-        The resampling filter repeats every ``to`` output samples, ``per`` input samples: whole such blocks are read,
-        with blocks before and after so that the filter (6 periods of the lower rate wide) never sees the cut.
+        Input and output samples stand at the same times every ``per`` and ``to`` samples: whole such blocks are read,
+        with so many before and after that the filter does not see the cut.
         """
         divisor = gcd(track.sample_rate_hz, self.sample_rate_hz)
         per, to = track.sample_rate_hz // divisor, self.sample_rate_hz // divisor
-        context = _CONTEXT_BLOCKS * -(-16 // min(per, to))
+        context = -(-REACH_SAMPLES // min(per, to))
         first = max(0, start // to - context)
         last = -(-stop // to) + context
         audio = resample(_read(track, source, first * per, min(last * per, track.frames)), per, to)

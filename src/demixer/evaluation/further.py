@@ -8,8 +8,16 @@ from torch import Tensor
 
 from demixer.errors import UserError
 from demixer.evaluation.bsseval import bss_eval
-from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, finite_median, si_sdr
+from demixer.evaluation.metrics import (
+    HOP_SECONDS,
+    WINDOW_SECONDS,
+    finite_median,
+    predicted_energy_at_silence,
+    si_sdr,
+)
 from demixer.evaluation.museval_reference import museval_scores, museval_version
+
+SILENCE_SECONDS = 0.25  # windows of the metric: shorter than most rests in music
 
 # mixture (C, L), true sources (S, C, L), estimates (S, C, L) and their rate in Hz → for each of the S targets
 # {column: value}; all targets at once, since some metrics compare them
@@ -45,6 +53,12 @@ def _bsseval(mixture: Tensor, references: Tensor, estimates: Tensor, sample_rate
     ]
 
 
+def _silence(mixture: Tensor, references: Tensor, estimates: Tensor, sample_rate_hz: int) -> list[dict[str, float]]:
+    window = round(SILENCE_SECONDS * sample_rate_hz)
+    pairs = zip(references, estimates, strict=True)
+    return [{"silence_db": predicted_energy_at_silence(mixture, *pair, window)} for pair in pairs]
+
+
 def _wmse(mixture: Tensor, references: Tensor, estimates: Tensor, sample_rate_hz: int) -> list[dict[str, float]]:
     metric = _log_wmse()(sample_rate=sample_rate_hz)
     pairs = (
@@ -67,5 +81,6 @@ METRICS_BY_NAME: dict[str, Further] = {
     "si-sdr": _si_sdr,
     "bsseval": _bsseval,
     "log-wmse": _wmse,
+    "silence": _silence,
     "museval": museval_scores,
 }

@@ -9,6 +9,7 @@ from torch import Tensor
 
 EPSILON = 1e-7
 WINDOW_SECONDS = HOP_SECONDS = 1.0  # of cSDR
+SILENT_POWER, LEAST_POWER = 1e-6, 1e-10  # of predicted_energy_at_silence, over the mixture's
 
 
 def usdr(reference: Tensor, estimate: Tensor) -> float:
@@ -70,6 +71,36 @@ def si_sdr(reference: Tensor, estimate: Tensor) -> float:
     scaled = truth * (truth @ estimated / (truth @ truth))
     error = (scaled - estimated).square().sum()
     return (10 * torch.log10(scaled.square().sum() / error)).item()
+
+
+def predicted_energy_at_silence(mixture: Tensor, reference: Tensor, estimate: Tensor, window_samples: int) -> float:
+    """The estimate's energy over the mixture's where the true source is silent: ghosts, in dB, the lower the better.
+
+    The predicted energy at silence (PES) of Schulze-Forster et al. 2019 (IEEE WASPAA), here over the mixture's energy
+    in the same windows, so that quiet and loud songs compare. Silent is a window with less than 1e-6 (-60 dB) of the
+    mean power that the mixture has over the song: lossy files have no zeros. An estimate below -100 dB counts as that.
+
+    Args:
+        mixture: (C, L).
+        reference: the true source (C, L).
+        estimate: the estimated one (C, L).
+        window_samples: length of the windows; a rest at the song's end is left out.
+
+    Returns:
+        dB; NaN where the source sounds in every window in which the mixture does.
+
+    >>> mixture = torch.ones(1, 40)
+    >>> round(predicted_energy_at_silence(mixture, torch.tensor([[1.0] * 20 + [0] * 20]), 0.1 * mixture, 10), 3)
+    -20.0
+    """
+    _check_shapes(reference, estimate)
+    _check_shapes(reference, mixture)
+    whole, truth, heard = (_window_energies(signal, window_samples) for signal in (mixture, reference, estimate))
+    audible = SILENT_POWER * whole.mean()
+    ghosts = (truth < audible) & (whole >= audible)
+    if not ghosts.any():
+        return math.nan
+    return 10 * math.log10(max((heard[ghosts].sum() / whole[ghosts].sum()).item(), LEAST_POWER))
 
 
 def csdr(references: Tensor, estimates: Tensor, window_samples: int, hop_samples: int) -> Tensor:
@@ -140,6 +171,12 @@ def _window_sdr(references: Tensor, estimates: Tensor) -> Tensor:
 
 def _energy(waveform: Tensor) -> float:
     return waveform.double().square().sum().item()
+
+
+def _window_energies(signal: Tensor, window_samples: int) -> Tensor:
+    """(C, L) → (whole windows,)."""
+    whole = signal.shape[-1] // window_samples * window_samples
+    return signal[:, :whole].double().square().sum(0).unflatten(0, (-1, window_samples)).sum(1)
 
 
 def _check_shapes(reference: Tensor, estimate: Tensor) -> None:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-NAMES = {"si_sdr_db": "SI-SDR", "log_wmse": "log-WMSE"}
+NAMES = {"si_sdr_db": "SI-SDR", "log_wmse": "log-WMSE", "silence_db": "at silence"}
 
 
 def counted(row: dict[str, float], songs: int) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from demixer.errors import UserError
+from demixer.checkpoints.settings import Settings
+from demixer.errors import UserError, one_line
+from demixer.model.arguments import ARGUMENTS, MOST_BANDS, RATES_HZ, check_bands, checked, is_list
 from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.layouts.fixed_window import FixedWindowNetwork, FixedWindowRNN
 from demixer.model.modules.bands import band_widths_bins, mel_bands
-from demixer.model.modules.spectrogram import Spectrogram
+from demixer.model.modules.spectrogram import LARGEST_N_FFT, Spectrogram
 from demixer.model.roformer import BSRoFormer, MelBandRoFormer
 from demixer.model.separation_network import SeparationNetwork
 
@@ -18,6 +20,7 @@ ARCHITECTURES: dict[str, tuple[type[BandSplitNetwork], type[SeparationNetwork]]]
     "bs_roformer": (BSRoFormer, SeparationNetwork),
     "mel_band_roformer": (MelBandRoFormer, SeparationNetwork),
 }
+OF_BANDS = ("architecture", "band_edges", "mel_bands", "bands_bins")  # settings of `model` that are no arguments
 
 
 def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
@@ -25,7 +28,7 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
 
     Args:
         hparams: ``targets`` (names), ``bands_hz`` (rows up_to, width) or ``bands_bins`` (each band's width),
-            ``featurizer`` (n_fft, hop_samples, sample_rate_hz) and ``model``: ``architecture``, one of
+            ``featurizer`` (n_fft, hop_samples, window_samples, sample_rate_hz) and ``model``: ``architecture``, one of
             ``ARCHITECTURES`` ("bandsplitrnn" where it is not given), its arguments (:class:`BandSplitRNN`), and
             ``band_edges``, which says how ``bands_hz`` become bins. Bands of its own, ``model.bands_bins`` or a number
             of ``model.mel_bands``, which overlap, come before those.
@@ -34,35 +37,41 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
         UserError: a setting is missing, unknown or impossible.
     """
     try:
-        featurizer, model = dict(hparams["featurizer"]), dict(hparams["model"])
-        of_spectra, of_waveforms = _architecture(model.pop("architecture", "bandsplitrnn"))
-        targets, sample_rate_hz = list(hparams["targets"]), int(featurizer.pop("sample_rate_hz"))
-        spectrogram = Spectrogram(**featurizer)
-        bands = _bands(hparams, model, spectrogram, sample_rate_hz)
-        return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(targets=len(targets), **bands, **model))
-    except KeyError as error:
-        raise UserError(f"the model's settings lack {error}") from error
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # the last are torch's, of sizes
-        raise UserError(f"the model's settings describe no network: {error}") from error
+        return _built(Settings(hparams))
+    except (ValueError, RuntimeError) as error:  # the second are torch's, of sizes that no number holds
+        raise UserError(f"the model's settings describe no network: {one_line(error)[:500]}") from error
 
 
-def _bands(
-    hparams: Mapping[str, Any], model: dict[str, Any], spectrogram: Spectrogram, sample_rate_hz: int
-) -> dict[str, list[int]]:
-    """Each band's width, and its first bin where they overlap; what says so is taken out of ``model``."""
-    edges, mel, own = model.pop("band_edges", "nominal"), model.pop("mel_bands", None), model.pop("bands_bins", None)
-    if mel is not None:
-        first_bins, widths = mel_bands(mel, spectrogram.n_fft, sample_rate_hz)
+def _built(hparams: Settings) -> SeparationNetwork:
+    featurizer, model = hparams.section("featurizer", needed=True), hparams.section("model", needed=True)
+    featurizer.only(("n_fft", "hop_samples", "window_samples", "sample_rate_hz"))
+    sample_rate_hz = featurizer.whole("sample_rate_hz", *RATES_HZ)
+    n_fft = featurizer.whole("n_fft", 1, LARGEST_N_FFT, default=2048)
+    others = {"hop_samples": 512, "window_samples": n_fft}
+    spectrogram = Spectrogram(n_fft, **{name: featurizer.whole(name, 1, n_fft, others[name]) for name in others})
+    architecture = model.choice("architecture", ARCHITECTURES, "bandsplitrnn")
+    of_spectra, of_waveforms = ARCHITECTURES[architecture]
+    own = {name: value for name, value in model.values.items() if name not in OF_BANDS}
+    arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
+    bands, targets = _bands(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
+    if not is_list(targets):
+        raise hparams.refuse("targets", "must be a list of names")
+    return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(targets=len(targets), **bands, **arguments))
+
+
+def _bands(hparams: Settings, model: Settings, spectrogram: Spectrogram, sample_rate_hz: int) -> dict[str, list[int]]:
+    """Each band's width in bins, and its first bin where they overlap."""
+    edges = model.choice("band_edges", ("nominal", "whole_bins"), "nominal")
+    if model.values.get("mel_bands") is not None:
+        first_bins, widths = mel_bands(model.whole("mel_bands", 1, MOST_BANDS), spectrogram.n_fft, sample_rate_hz)
         return {"widths": widths, "first_bins": first_bins}
-    widths = own or hparams.get("bands_bins")
+    told = hparams if model.values.get("bands_bins") is None else model
+    check_bands(told)
+    widths = told.values.get("bands_bins")
     if widths is None:
-        widths = band_widths_bins(hparams["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
+        widths = band_widths_bins(told.values["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
     if sum(widths) != spectrogram.bins:
         raise ValueError(f"`bands_bins` add up to {sum(widths)} bins instead of {spectrogram.bins}")
-    return {"widths": widths}
-
-
-def _architecture(name: Any) -> tuple[type[BandSplitNetwork], type[SeparationNetwork]]:
-    if name not in list(ARCHITECTURES):  # a list also takes what cannot be a key
-        raise ValueError(f"`model.architecture` (={name!r}) must be one of {', '.join(ARCHITECTURES)}")
-    return ARCHITECTURES[name]
+    if len(widths) > MOST_BANDS:
+        raise ValueError(f"`bands_hz` make {len(widths)} bands, more than {MOST_BANDS}")
+    return {"widths": list(widths)}

@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from demixer.checkpoints.fitting import check_fit
+from demixer.checkpoints.fitting import check_finite, check_fit
 from demixer.checkpoints.locating import locate_networks
 from demixer.errors import UserError
 from demixer.model.building import build_network
@@ -75,7 +75,8 @@ def read_fitting(folder: Path, file: Path) -> SavedNetwork:
     """Read a network and make sure that its weights are those of its settings, before anything is built from them.
 
     Raises:
-        UserError: it is unsafe or damaged, its settings describe no network, or its weights do not fit them.
+        UserError: it is unsafe or damaged, its settings describe no network, its weights do not fit them, or are no
+            finite numbers.
     """
     saved = read_network(folder, file)
     try:
@@ -84,7 +85,9 @@ def read_fitting(folder: Path, file: Path) -> SavedNetwork:
     except UserError as error:
         raise UserError(f"`{file}`: {error}") from error
     check_fit(sizes, saved.weights, file)
-    return saved
+    weights = {key: value.float() for key, value in saved.weights.items()}
+    check_finite(weights, file)
+    return SavedNetwork(saved.hparams, weights)
 
 
 def _place(network: SeparationNetwork) -> int:

@@ -12,12 +12,14 @@ from demixer.errors import UserError, one_line, shown
 from demixer.page.limits import Limits
 from demixer.page.models import Models
 from demixer.page.pictures import draw_spectrogram
+from demixer.page.previews import Previews
 from demixer.page.turns import Cancelled, Turns
 from demixer.songs.finding import find_songs
 from demixer.songs.options import Options
 from demixer.songs.separating import separate_song
 
 FORMATS = {"WAV": "wav24", "FLAC": "flac", "MP3": "mp3"}  # as the page calls them: as the engine does
+DESCRIPTIONS = {"WAV": "WAV, 24 bit", "FLAC": "FLAC, 24 bit", "MP3": "MP3, variable bit rate"}
 
 
 class Engine:
@@ -36,6 +38,7 @@ class Order:
         model: a name of :class:`demixer.page.models.Models`.
         stems: the targets; a single one is written together with everything else.
         format: a key of :data:`FORMATS`.
+        keep_rate: stems at the song's own sample rate, not at the model's.
 
     Raises:
         UserError: nothing is chosen, or an unknown format.
@@ -44,6 +47,7 @@ class Order:
     model: str
     stems: tuple[str, ...]
     format: str = "WAV"
+    keep_rate: bool = False
 
     def __post_init__(self) -> None:
         if not self.stems:
@@ -53,7 +57,7 @@ class Order:
 
     def options(self) -> Options:
         single = self.stems[0] if len(self.stems) == 1 else None
-        return Options(None if single else self.stems, single, FORMATS[self.format])
+        return Options(None if single else self.stems, single, FORMATS[self.format], self.keep_rate)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Job:
         phase: waiting, loading, separating, drawing; then done, failed or cancelled.
         seconds, total_seconds: how much of the song is separated, and how much there is, if that is known.
         began: when separating began, on the monotonic clock.
+        took_seconds: from there to the end, once the phase is "done".
+        previews: what can be heard before that.
         stems: the result, once the phase is "done".
         error: the reason, once the phase is "failed".
     """
@@ -87,7 +93,8 @@ class Job:
     def __init__(self, song: Path, folder: Path, order: Order, engine: Engine) -> None:
         self.song, self.folder, self.order, self.engine = song, folder, order, engine
         self.phase = "waiting"
-        self.seconds, self.total_seconds, self.began = 0.0, None, 0.0
+        self.seconds, self.total_seconds, self.began, self.took_seconds = 0.0, None, 0.0, 0.0
+        self.previews: Previews | None = None
         self.stems: Stems | None = None
         self.error = ""
         self.ended, self._cancelled = Event(), Event()
@@ -109,6 +116,7 @@ class Job:
         try:
             with self.engine.turns.turn(self, self._check):
                 self.stems = self._separate()
+            self.took_seconds = time.monotonic() - self.began
             self.phase = "done"
         except Cancelled:
             self.phase = "cancelled"
@@ -118,6 +126,8 @@ class Job:
             traceback.print_exc()
             self._fail("a fault of this program, told in its terminal")
         finally:
+            if self.previews and self.stems is None:  # else a mixer may still be fetching them: they go with the stems
+                self.previews.delete()
             self.ended.set()
 
     def _fail(self, reason: str) -> None:
@@ -138,9 +148,11 @@ class Job:
             raise UserError(reason)
         self._check()
         self.phase, self.began = "separating", time.monotonic()
-        remarks = separate_song(songs[0], separator, options, self._begin)
+        self.previews = Previews(self.folder, names, residual=options.residual_name is not None)
+        separated = separate_song(songs[0], separator, options, self._begin, hear=self.previews.add)
+        self.previews.flush()
         self.phase = "drawing"
-        return self._finish(songs[0].outputs, remarks)
+        return self._finish(songs[0].outputs, list(separated.notes))
 
     def _begin(self, seconds: float | None) -> Callable[[float], None]:
         self.total_seconds = seconds

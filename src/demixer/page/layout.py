@@ -1,7 +1,7 @@
 """The page: Gradio's components, and what happens when a visitor uses them."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,103 +9,93 @@ import gradio as gr
 
 from demixer.errors import UserError
 from demixer.page import views
-from demixer.page.jobs import FORMATS, Engine, Job, Order
-from demixer.page.sessions import Sessions
+from demixer.page.dropping import drop_zone
+from demixer.page.jobs import FORMATS, Engine, Order
+from demixer.page.shelf import Shelf, Shelves
 
-LOOK_SECONDS = 0.2  # how often a visitor's progress is shown
+RAW = {"sanitize_html": False, "latex_delimiters": []}  # elements of static/*.js; nothing of a visitor's stands in them
 Update = dict[str, Any]
 
 
 class Page:
-    """What the visitors' actions do.
+    """What the visitors' actions do: each returns at once, and tells the list of songs to look again.
 
     Args:
         engine: separates.
-        sessions: who is here, and their files.
+        shelves: who is here, and their songs.
+
+    Attributes:
+        forget: is told the name of a tab whose connection has ended.
     """
 
-    def __init__(self, engine: Engine, sessions: Sessions) -> None:
-        self.engine, self.sessions = engine, sessions
+    def __init__(self, engine: Engine, shelves: Shelves) -> None:
+        self.engine, self.shelves = engine, shelves
+        self.forget: Callable[[str], None] = lambda name: None
+        self._news = count(1)
 
-    def receive(self, upload: str, request: gr.Request) -> tuple[Update, str, str, str, Update]:
-        """A file was dropped: empty the drop zone for the next one, show the song, no stems yet, allow to go on."""
-        name = Path(upload).name
+    def receive(self, uploads: list[str] | str | None, request: gr.Request) -> tuple[None, str]:
+        """Files were dropped: empty the drop zone for the next ones, list those that are songs."""
+        files = [uploads] if isinstance(uploads, str) else uploads or []  # whatever an event holds
+        self._shelf(request).receive([Path(file) for file in files])
+        return None, self._look_again()  # an update would have Gradio make another drop zone, with its own way
+
+    def choose(self, model: str, shown: list[str], request: gr.Request) -> tuple[Update, list[str], str]:
+        """A model was chosen: offer its stems; where those shown are the same, what is ticked stays."""
+        shelf = self._shelf(request)
+        shelf.errors = []
         try:
-            facts = self.sessions.of(request.session_hash).receive(Path(upload), self.engine.limits)
+            targets = list(self.engine.models.load(model).targets)
         except UserError as error:
-            return gr.update(value=None), views.error_line(str(error)), "", "", gr.update(interactive=False)
-        return gr.update(value=None), views.song_line(name, facts), "", "", gr.update(interactive=True)
+            shelf.errors = [str(error)]
+            targets = shown
+        offer = gr.skip() if targets == shown else gr.update(choices=targets, value=targets)
+        return offer, targets, self._look_again()
 
-    def choose(self, model: str) -> tuple[Update, str | Update]:
-        """A model was chosen: offer its stems."""
+    def separate(self, model: str, stems: list[str], format: str, keep_rate: bool, request: gr.Request) -> str:
+        """Line the songs up."""
+        shelf = self._shelf(request)
+        shelf.errors = []
         try:
-            targets = self.engine.models.load(model).targets
+            shelf.start(Order(model, tuple(stems), format, keep_rate))
         except UserError as error:
-            return gr.skip(), views.error_line(str(error))
-        return gr.update(choices=list(targets), value=list(targets)), gr.skip()
-
-    def separate(
-        self, model: str, stems: list[str], format: str, request: gr.Request
-    ) -> Iterator[tuple[str, str, Update, Update]]:
-        """Separate: status, mixer, and the two buttons, again and again until it is done."""
-        go, stop = gr.update(interactive=True), gr.update(visible=False)
-        try:
-            order = Order(model, tuple(stems), format)
-            job = self.sessions.of(request.session_hash).start(order, self.engine)
-        except UserError as error:
-            yield views.error_line(str(error)), gr.skip(), gr.skip(), gr.skip()
-            return
-        yield views.progress_bar(job), "", gr.update(interactive=False), gr.update(visible=True)
-        try:
-            while not job.ended.wait(LOOK_SECONDS):
-                yield views.progress_bar(job), gr.skip(), gr.skip(), gr.skip()
-        finally:
-            job.cancel()  # nobody looks any more; a job that has ended does not mind
-        self.sessions.of(request.session_hash)
-        yield (*_outcome(job), go, stop)
-
-    def cancel(self, request: gr.Request) -> None:
-        session = self.sessions.of(request.session_hash)
-        if session.job is not None:
-            session.job.cancel()
+            shelf.errors = [str(error)]
+        return self._look_again()
 
     def leave(self, request: gr.Request) -> None:
-        """The tab was closed."""
-        self.sessions.leave(request.session_hash)
+        """A tab is closed, or its connection broke; whether its songs go, ``static/shelf.js`` tells."""
+        self.forget(request.session_hash)
 
     def build(self) -> gr.Blocks:
         """Lay the page out."""
         limits, names = self.engine.limits, self.engine.models.names
+        take = self.shelves.sessions.uploads.take
         targets = list(self.engine.models.load(names[0]).targets)
         with gr.Blocks(title=views.TITLE, analytics_enabled=False, fill_width=False) as blocks:
-            gr.HTML(views.header(limits), elem_id="header", js_on_load=None)
-            song = gr.File(label="song", show_label=False, elem_id="song", height=150)
-            card = gr.HTML(elem_id="card", js_on_load=None)
-            with gr.Row():
+            gr.Markdown(views.header(limits), elem_id="header")
+            song = drop_zone(take, label="songs", show_label=False, file_count="multiple", elem_id="song", height=130)
+            gr.Markdown("<song-list></song-list>", elem_id="songs", **RAW)
+            with gr.Row(elem_id="choices", equal_height=True):
                 model = gr.Dropdown(
-                    names, value=names[0], label="model", elem_id="model", filterable=False, min_width=200
+                    names, value=names[0], label="model", elem_id="model", filterable=False, min_width=180
                 )
                 label = "stems (choose one, and everything else comes with it)"
-                stems = gr.CheckboxGroup(targets, value=targets, label=label, elem_id="stems", scale=2, min_width=400)
-                format = gr.Radio(list(FORMATS), value="WAV", label="format", elem_id="format", min_width=290)
-            with gr.Row():
-                go = gr.Button("Separate", variant="primary", interactive=False, elem_id="go")
-                stop = gr.Button("Cancel", visible=False, elem_id="stop")
-            status = gr.HTML(elem_id="status", js_on_load=None)
-            mixer = gr.HTML(elem_id="mixer", js_on_load=None)
+                stems = gr.CheckboxGroup(targets, value=targets, label=label, elem_id="stems", scale=2, min_width=380)
+                with gr.Column(min_width=290):
+                    format = gr.Radio(list(FORMATS), value="WAV", label="format", elem_id="format")
+                    keep_rate = gr.Checkbox(False, label="at the song's own sample rate", elem_id="keep_rate")
+            shown = gr.State(targets)
+            go = gr.Button("Separate", variant="primary", elem_id="go")
+            news = gr.Markdown(elem_id="news", **RAW)
+            gr.Markdown("<song-mixer></song-mixer>", elem_id="mixer", **RAW)
             quiet = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
-            song.upload(self.receive, song, [song, card, status, mixer, go], **quiet)
-            model.change(self.choose, model, [stems, status], **quiet)
-            go.click(self.separate, [model, stems, format], [status, mixer, go, stop], **quiet)
-            stop.click(self.cancel, queue=False, **quiet)
+            song.upload(self.receive, song, [song, news], **quiet)
+            model.change(self.choose, [model, shown], [stems, shown, news], **quiet)
+            go.click(self.separate, [model, stems, format, keep_rate], news, **quiet)
             blocks.unload(self.leave)
         return blocks
 
+    def _shelf(self, request: gr.Request) -> Shelf:
+        return self.shelves.of(request.session_hash.partition(".")[0])  # owner.tab, as the gate names it
 
-def _outcome(job: Job) -> tuple[str, str]:
-    """Status and mixer at a job's end."""
-    if job.phase == "failed":
-        return views.error_line(job.error), ""
-    if job.stems is None:
-        return views.note_line("cancelled"), ""
-    return views.note_line(f"separated in {views.rough(time.monotonic() - job.began)}"), views.mixer(job.stems)
+    def _look_again(self) -> str:
+        return f'<song-news data-number="{next(self._news)}"></song-news>'

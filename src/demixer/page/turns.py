@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-from demixer.errors import UserError
+from demixer.page.limits import QuotaError
 
 POLL_SECONDS = 0.2  # how often someone who waits looks whether he still should
 
@@ -25,21 +25,31 @@ class Turns:
         self._queue: list[object] = []
         self._changed = Condition()
 
+    def join(self, who: object) -> None:
+        """Line up now, for a :meth:`turn` to come: the order of the calls is the order of the turns.
+
+        Raises:
+            QuotaError: too many wait already.
+        """
+        with self._changed:
+            self.check_room()
+            self._queue.append(who)
+
     @contextmanager
     def turn(self, who: object, check: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Wait until all who came before are done; then nobody else goes on until the end of the block.
 
         Args:
-            who: stands in the queue.
+            who: stands in the queue, or joins it now.
             check: is called while waiting; what it raises ends the wait.
 
         Raises:
             UserError: too many wait already.
         """
         with self._changed:
-            if len(self._queue) > self.waiting:
-                raise UserError(f"{self.waiting} songs wait already: try again in some minutes")
-            self._queue.append(who)
+            joined = who in self._queue
+        if not joined:
+            self.join(who)
         try:
             with self._changed:
                 while self._queue[0] is not who:
@@ -50,6 +60,12 @@ class Turns:
             with self._changed:
                 self._queue.remove(who)
                 self._changed.notify_all()
+
+    def check_room(self) -> None:
+        """Raise a :class:`QuotaError` where too many wait already."""
+        with self._changed:
+            if len(self._queue) > self.waiting:
+                raise QuotaError(f"{self.waiting} songs wait already: try again in some minutes")
 
     def before(self, who: object) -> int:
         """How many are before ``who``; 0 once it is its turn."""

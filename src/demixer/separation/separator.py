@@ -7,28 +7,24 @@ from itertools import tee
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from demixer.audio import resample_blocks
-from demixer.cores import spread_over_cores
+from demixer.cores import items_at_once, spread_over_cores
 from demixer.errors import UserError
 from demixer.model.pretrained import load_pretrained
 from demixer.separation.audio_params import AudioParams
-from demixer.separation.checks import check_rate, check_waveform
 from demixer.separation.devices import choose_device, choose_precision
 from demixer.separation.overlap_add import overlap_add
 from demixer.separation.streams import drop_first, in_step
+from demixer.separation.waveforms import WaveformSeparator
 
 log = logging.getLogger(__name__)
-Waveform = Tensor | np.ndarray
-Progress = Callable[[float], object]
 _NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
-class Separator:
+class Separator(WaveformSeparator):
     """Separates signals of any length in bounded memory with a network that maps windows to windows.
 
     Args:
@@ -62,7 +58,7 @@ class Separator:
         self.sample_rate_hz = sample_rate_hz
         self.audio_params = audio_params or AudioParams()
         self.device, self.precision = None if device is None else torch.device(device), precision
-        self._largest_batch = self.audio_params.batch_size  # halved where the device's memory does not hold it
+        self._largest_batch: int | None = None  # once the device's memory has not held more
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str = "auto", precision: str = "auto") -> Self:
@@ -93,43 +89,21 @@ class Separator:
         Raises:
             UserError: there is no such target.
         """
-        if not targets or set(targets) - set(self.targets):
-            raise UserError(f"`targets` (={list(targets)}) must be some of {', '.join(self.targets)}")
-        places = [place for place, target in enumerate(self.targets) if target in targets]
+        places = self.places_of(targets)
         only = getattr(self.network, "only", None)  # a plain function computes all
         network = only(targets) if only else lambda windows: self.network(windows)[:, places]
         names = [self.targets[place] for place in places]
         return type(self)(network, names, self.sample_rate_hz, self.audio_params, self.device, self.precision)
 
-    def __call__(
-        self, waveform: Waveform, sample_rate_hz: int | None = None, progress: Progress | None = None
-    ) -> dict[str, Waveform]:
-        """Separate a waveform (C, L); stems have its length, level and sample rate.
+    @property
+    def window_samples(self) -> int:
+        """Length of a window: the only one that the network takes, or that of ``audio_params``."""
+        fixed = getattr(self.network, "window_samples", None)
+        return fixed or max(1, round(self.audio_params.window_seconds * self.sample_rate_hz))
 
-        Args:
-            waveform: (C, L) floating-point samples in ±1, C = 1 or 2, as a tensor or a numpy array.
-            sample_rate_hz: of the waveform; None means the network's own.
-            progress: is told, again and again, the share that is done, from 0 to 1. What it raises ends the
-                separation and reaches the caller: so it is cancelled.
-
-        Returns:
-            {target: (C, L)} in float32: arrays where the waveform is one, else tensors on the CPU.
-
-        Raises:
-            ValueError: the waveform or its rate cannot be separated; the message says why.
-        """
-        samples = check_waveform(waveform)
-        rate_hz = self.sample_rate_hz if sample_rate_hz is None else check_rate(sample_rate_hz)
-        channels, length = samples.shape
-        own_rate = resample_blocks([samples] if length else [], rate_hz, self.sample_rate_hz)
-        parts, done = [torch.zeros(len(self.targets), channels, 0)], 0
-        for part in resample_blocks(self.stream(own_rate), self.sample_rate_hz, rate_hz):
-            parts.append(part)
-            done += part.shape[-1]
-            if progress is not None:
-                progress(min(1.0, done / length))
-        stems = torch.cat(parts, dim=-1)[..., :length]
-        return dict(zip(self.targets, stems.numpy() if isinstance(waveform, np.ndarray) else stems, strict=True))
+    def leaves(self) -> list["Separator"]:
+        """See :class:`WaveformSeparator`."""
+        return [self]
 
     def stream(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Separate a stream at the network's own rate, holding no more of it than a batch of windows.
@@ -141,7 +115,7 @@ class Separator:
             (S, C, any length) each on the CPU, together as long as the blocks together.
         """
         params, rate_hz = self.audio_params, self.sample_rate_hz
-        window = getattr(self.network, "window_samples", None) or max(1, round(params.window_seconds * rate_hz))
+        window = self.window_samples
         hop = min(window, max(1, round(params.hop_seconds * rate_hz)))
         copies = tee(blocks, params.shifts)
         shifted = [
@@ -155,11 +129,12 @@ class Separator:
         """Separate with the signal moved by ``shift`` zeros against the windows."""
         params = self.audio_params
         moved = (F.pad(block, (0 if number else shift, 0)) for number, block in enumerate(blocks))
-        yield from drop_first(overlap_add(moved, self._apply, window, hop, params.batch_size, params.fade), shift)
+        batch = items_at_once(params.batch_size, torch.get_num_threads()) if self._spreads else params.batch_size
+        yield from drop_first(overlap_add(moved, self._apply, window, hop, batch, params.fade), shift)
 
     def _apply(self, windows: Tensor) -> Tensor:
         """The network on windows (B, C, L): on all at once, or on as many as the device's memory holds."""
-        wanted = batch = min(self._largest_batch, len(windows))
+        wanted = batch = min(self._largest_batch or len(windows), len(windows))
         while (estimates := self._attempt(windows, batch)) is None:
             if batch == 1:
                 raise UserError(
@@ -185,10 +160,12 @@ class Separator:
             raise
 
     def _on_device(self, windows: Tensor) -> Tensor:
+        return spread_over_cores(self._compute, windows) if self._spreads else self._compute(windows)
+
+    @property
+    def _spreads(self) -> bool:
         """On a processor of its own choice all cores are used; else the caller knows what else they do."""
-        if self.device is not None and self.device.type == "cpu":
-            return spread_over_cores(self._compute, windows)
-        return self._compute(windows)
+        return self.device is not None and self.device.type == "cpu"
 
     @torch.inference_mode()
     def _compute(self, windows: Tensor) -> Tensor:

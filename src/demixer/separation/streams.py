@@ -29,3 +29,11 @@ def drop_first(blocks: Iterable[Tensor], samples: int) -> Iterator[Tensor]:
         passed = min(samples, block.shape[-1])
         samples -= passed
         yield block[..., passed:]
+
+
+def keep_first(blocks: Iterable[Tensor], samples: int) -> Iterator[Tensor]:
+    """The stream's first samples; nothing is drawn that is not needed for them."""
+    iterator = iter(blocks)
+    while samples and (block := next(iterator, None)) is not None:
+        yield block[..., :samples]
+        samples -= min(samples, block.shape[-1])

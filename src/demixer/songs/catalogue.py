@@ -1,52 +1,31 @@
 """Any number of songs: each is done or says why not, and none takes the others with it."""
 
-import sys
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-from rich.progress import Progress
-
-from demixer.errors import UserError, one_line, shown
-from demixer.progress import progress_bar
 from demixer.separation.processes import Process
-from demixer.separation.separator import Separator
-from demixer.songs.finding import Refusals, Song, find_songs
+from demixer.separation.waveforms import WaveformSeparator
+from demixer.songs.bars import bars
+from demixer.songs.claims import sweep
+from demixer.songs.console import Console
+from demixer.songs.finding import Song, find_songs, largest_first
 from demixer.songs.options import Options
-from demixer.songs.separating import Advance, separate_song
+from demixer.songs.recipe import Recipe
+from demixer.songs.worker import Worker
 from demixer.temporary import check_writable
-
-DESCRIPTION_CHARACTERS = 40
-
-
-@dataclass
-class Tally:
-    """What became of the songs."""
-
-    done: int = 0
-    complete: int = 0
-    failed: int = 0
-
-    def __str__(self) -> str:
-        parts = [f"{self.done} separated"]
-        if self.complete:
-            parts.append(f"{self.complete} were complete (--overwrite separates them again)")
-        if self.failed:
-            parts.append(f"{self.failed} failed")
-        return ", ".join(parts)
 
 
 def separate_catalogue(
     inputs: Sequence[Path],
     output_dir: Path,
-    separator: Separator,
+    separator: WaveformSeparator,
     options: Options,
     process: Process | None = None,
     dry_run: bool = False,
+    recipe: Recipe | None = None,
+    console: Console | None = None,
 ) -> int:
-    """Separate this process's share of the songs in files and folders.
+    """Separate the songs in files and folders, or as many of them as other processes leave to this one.
 
     Args:
         inputs: files and folders.
@@ -54,85 +33,39 @@ def separate_catalogue(
         separator: does it.
         options: which stems, and how they are written.
         process: this process's place among several; None: the only one.
-        dry_run: only list what would be written.
+        dry_run: only tell what would be done.
+        recipe: what the stems are made with, as the manifest tells it; None: the separator and the options.
+        console: where the user is told; None: the terminal.
 
     Returns:
-        The exit code: 1 where some songs failed, otherwise 0.
+        The exit code: 1 where some songs failed, else 3 where some are damaged, else 0.
 
     Raises:
         UserError: nothing can be begun.
     """
-    process = process or Process()
-    stems = options.written(separator.targets)
-    songs, refused = find_songs(inputs, output_dir, stems, options.audio_format.suffix)
-    songs = process.share(songs, largest_first)
-    if dry_run:
-        return _list(songs, refused, options)
-    check_writable(output_dir)
-    wanted = separator.only(options.estimated(separator.targets))
-    tally = separate_songs(songs, refused if process.rank == 0 else {}, wanted, options)
-    print(tally)
-    return int(tally.failed > 0)
+    process, console = process or Process(), console or Console()
+    recipe = recipe or Recipe.of(separator, options)
+    worker = Worker(separator.only(options.estimated(separator.targets)), options, recipe, console)
+    stems, suffix = options.written(separator.targets), options.audio_format.suffix
 
+    def listing() -> list[str]:
+        songs, refused = find_songs(inputs, output_dir, stems, suffix, options.name, recipe.model)
+        for path, reason in refused.items():
+            console.failed(path, reason)
+        if not dry_run:
+            check_writable(output_dir)
+            sweep({song.folder for song in songs})
+        return [song.to_json() for song in (songs if process.count == 1 else sorted(songs, key=largest_first))]
 
-def _list(songs: Sequence[Song], refused: Refusals, options: Options) -> int:
-    """Print what would be written; return the exit code."""
-    tally = Tally()
-    for path, reason in refused.items():
-        _fail(tally, path, reason)
-    for song in songs:
-        if options.overwrite or not song.is_complete():
-            print("\n".join(shown(path) for path in song.outputs.values()))
-    return int(tally.failed > 0)
-
-
-def separate_songs(songs: Sequence[Song], refused: Refusals, separator: Separator, options: Options) -> Tally:
-    """Separate songs one after the other; a failure is one line on stderr, and the next song's turn."""
-    tally = Tally()
-    for path, reason in refused.items():
-        _fail(tally, path, reason)
-    with progress_bar("s") as bar:
-        for number, song in enumerate(songs, 1):
-            if song.is_complete() and not options.overwrite:
-                tally.complete += 1
+    deal = process.deal(listing)
+    songs = [Song.from_json(item) for item in deal.items]
+    with bars([-largest_first(song)[0] for song in songs], hidden=console.quiet or process.rank > 0) as shown:
+        for number in deal.numbers:
+            if dry_run:
+                console.planned(songs[number], worker.standing(songs[number]))
             else:
-                _separate(song, separator, options, bar, f"{number}/{len(songs)}", tally)
-    return tally
-
-
-def _separate(song: Song, separator: Separator, options: Options, bar: Progress, number: str, tally: Tally) -> None:
-    task = bar.add_task(f"{number} {escape(shown(song.path.name)[:DESCRIPTION_CHARACTERS])}", total=None)
-
-    def begin(seconds: float | None) -> Advance:
-        bar.update(task, total=seconds)
-        return lambda done: bar.advance(task, done)
-
-    try:
-        remarks = separate_song(song, separator, options, begin)
-    except UserError as error:
-        _fail(tally, song.path, one_line(error))
-    except OSError as error:
-        _fail(tally, song.path, f"its stems cannot be written: {error.strerror or one_line(error)}")
-    except Exception:  # a fault of this program shows itself in full, but not at the cost of the other songs
-        traceback.print_exc()
-        _fail(tally, song.path, "a fault of this program, told above")
-    else:
-        tally.done += 1
-        print(f"{shown(song.path)} → {', '.join(shown(path) for path in song.outputs.values())}", flush=True)
-        for remark in remarks:
-            print(f"note: `{shown(song.path)}`: {remark}", file=sys.stderr)
-    finally:
-        bar.remove_task(task)
-
-
-def _fail(tally: Tally, path: Path, reason: str) -> None:
-    tally.failed += 1
-    print(f"error: `{shown(path)}`: {reason}", file=sys.stderr)
-
-
-def largest_first(song: Song) -> tuple[int, Path]:
-    """The order in which songs are dealt out to processes."""
-    try:
-        return -song.path.stat().st_size, song.path
-    except OSError:  # it has vanished, which is for the one to tell who gets it
-        return 0, song.path
+                with shown.song(number, songs[number].path) as begin:
+                    worker.do(songs[number], begin)
+    if not dry_run:
+        console.summary()
+    return console.exit_code()

@@ -10,7 +10,7 @@ from demixer.audio import resample
 from demixer.data.augmentations.checks import check_probability, check_ratios
 from demixer.data.randomness import uniform
 
-_MAX_DENOMINATOR = 100  # a small fraction keeps the resampler's filter bank small; the error is below 9 cents
+_MAX_DENOMINATOR = 100  # the error is below 9 cents
 
 
 def speed(audio: Tensor, ratio: Fraction) -> Tensor:
@@ -19,7 +19,7 @@ def speed(audio: Tensor, ratio: Fraction) -> Tensor:
 
 
 def nearby_fraction(ratio: float) -> Fraction:
-    """The closest fraction with which resampling is cheap."""
+    """The closest fraction of small numbers, so that lengths are exact."""
     return Fraction(ratio).limit_denominator(_MAX_DENOMINATOR)
 
 

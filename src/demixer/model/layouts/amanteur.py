@@ -11,21 +11,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from demixer.checkpoints.fitting import check_keys
+from demixer.checkpoints.fitting import check_shapes
 from demixer.checkpoints.locating import HPARAMS_NAME
+from demixer.checkpoints.settings import Settings
 from demixer.errors import UserError
+from demixer.model.arguments import MOST_MODULES, RATES_HZ
 from demixer.model.layouts.saved import Checkpoint, SavedNetwork
 from demixer.model.layouts.translate import (
+    Shape,
     State,
     bin_major,
-    block_keys,
+    block_shapes,
     by_group,
     count,
     refuse,
     residual_rnn,
-    rnn_kind,
+    rnn_of,
+    shape_of,
+    times,
+    widths_of,
 )
 from demixer.model.modules.bands import BandTable
+from demixer.model.modules.spectrogram import LARGEST_N_FFT
 from demixer.sources import SOURCES
 
 NAME = "amanteur/BandSplitRNN-PyTorch (.pt with hparams.yaml)"
@@ -46,68 +53,73 @@ def matches(checkpoint: Checkpoint) -> bool:
 
 def read(checkpoint: Checkpoint, prefix: str = "", frames_last: bool = False) -> SavedNetwork:
     """Translate; ``prefix`` stands before every key."""
-    hparams = checkpoint.hparams
-    if not isinstance(hparams.get("model"), Mapping):
+    if not isinstance(checkpoint.hparams.get("model"), Mapping):
         raise UserError(f"`{checkpoint.file}` needs the {HPARAMS_NAME} that was published with it in its folder")
-    settings = hparams["model"]
-    refuse(settings, _SUPPORTED, f"the {HPARAMS_NAME} of `{checkpoint.file}`")
+    hparams = Settings(checkpoint.hparams, f"the {HPARAMS_NAME} of `{checkpoint.file}`")
+    settings = hparams.section("model")
+    refuse(settings, _SUPPORTED)
     state = {key.removeprefix(prefix): value for key, value in checkpoint.state_dict.items()}
-    bands, repeats = count(state, "bandsplit.layernorms.#.weight"), settings.get("num_layers", 12)
-    check_keys(state.keys(), set(_keys(bands, repeats)), checkpoint.file)
-    audio = hparams.get("audio_params") or hparams.get("test_dataset") or {}
-    transform = (hparams.get("featurizer") or {}).get("direct_transform") or {}
+    widths, model = _sizes(state, settings)
+    check_shapes(state, _shapes(state, widths, model), checkpoint.file)
+    repeats = model["repeats"]
     own = {
         "targets": [_target(checkpoint)],
-        "bands_bins": [state[f"bandsplit.layernorms.{k}.weight"].shape[0] // VALUES_PER_BIN for k in range(bands)],
+        "bands_bins": widths,
         "featurizer": {
-            "n_fft": settings.get("n_fft", 2048),
-            "hop_samples": transform.get("hop_length", 512),
-            "sample_rate_hz": settings.get("sr", 44100),
+            "n_fft": settings.whole("n_fft", 2, LARGEST_N_FFT, 2048),
+            "hop_samples": hparams.section("featurizer")
+            .section("direct_transform")
+            .whole("hop_length", 1, LARGEST_N_FFT, 512),
+            "sample_rate_hz": settings.whole("sr", *RATES_HZ, 44100),
         },
-        "model": _model(state, repeats, frames_last),
-        "audio_params": _audio_params(audio),
+        "model": {"architecture": "fixed_window", **model, "frames_last": frames_last},
+        "audio_params": _audio_params(hparams.section("audio_params"), hparams.section("test_dataset")),
     }
-    table = BandTable(own["bands_bins"])
-    return SavedNetwork(
-        own, {f"bandsplitrnn.{key}": value for key, value in _weights(state, table, repeats, frames_last)}
-    )
+    weights = _weights(state, BandTable(widths), repeats, frames_last)
+    return SavedNetwork(own, {f"bandsplitrnn.{key}": value for key, value in weights})
 
 
-def _keys(bands: int, repeats: int) -> Iterator[str]:
-    """Every key that such a network has."""
-    for k in range(bands):
-        layers = ("bandsplit.layernorms.#", "bandsplit.fcs.#", "maskest.layernorms.#")
-        layers += ("maskest.mlp.#.mlp.0", "maskest.mlp.#.mlp.2", "maskest.mlp.#.mlp.3.linear")
-        yield from (f"{layer.replace('#', str(k))}.{kind}" for layer in layers for kind in ("weight", "bias"))
-    for r in range(repeats):
+def _sizes(state: State, settings: Settings) -> tuple[list[int], dict[str, Any]]:
+    """The bands' widths in bins, and the arguments of this project's network, as the weights tell them."""
+    frames, features = shape_of(state, "maskest.layernorms.0.weight", 2)
+    rnn, rnn_factor = rnn_of(state, "bandsequence.bsrnn.0.0.rnn.weight_hh_l0", features)
+    repeats = count(state, "bandsequence.bsrnn.#.0.groupnorm.weight")
+    if settings.whole("num_layers", 1, MOST_MODULES, 12) != repeats:
+        raise settings.refuse("num_layers", f"does not go with the weights, which have {repeats}")
+    model = {"frames": frames, "features": features, "repeats": repeats, "rnn": rnn, "rnn_factor": rnn_factor}
+    model["mask"] = {"hidden_factor": times(state, "maskest.mlp.0.mlp.0.weight", 2, features)}
+    return widths_of(state, "bandsplit.layernorms.#.weight", 2, VALUES_PER_BIN), model
+
+
+def _shapes(state: State, widths: list[int], model: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
+    """Every key that such a network has, and the shape of its tensor."""
+    features, frames, hidden = model["features"], model["frames"], model["mask"]["hidden_factor"] * model["features"]
+    for k, width in enumerate(widths):
+        values = VALUES_PER_BIN * width
+        inner = shape_of(state, f"maskest.mlp.{k}.mlp.2.weight", 2)[0]
+        yield from ((f"bandsplit.layernorms.{k}.{kind}", (values, frames)) for kind in ("weight", "bias"))
+        yield from ((f"maskest.layernorms.{k}.{kind}", (frames, features)) for kind in ("weight", "bias"))
+        layers = {f"bandsplit.fcs.{k}": (features, values), f"maskest.mlp.{k}.mlp.0": (hidden, features)}
+        layers |= {f"maskest.mlp.{k}.mlp.2": (inner, hidden), f"maskest.mlp.{k}.mlp.3.linear": (2 * values, inner)}
+        for layer, shape in layers.items():
+            yield f"{layer}.weight", shape
+            yield f"{layer}.bias", shape[:1]
+    for r in range(model["repeats"]):
         for way in (0, 1):
-            yield from block_keys(f"bandsequence.bsrnn.{r}.{way}", _BLOCK_NAMES)
+            source = f"bandsequence.bsrnn.{r}.{way}"
+            yield from block_shapes(source, _BLOCK_NAMES, features, model["rnn"], model["rnn_factor"])
 
 
-def _model(state: State, repeats: int, frames_last: bool) -> dict[str, Any]:
-    frames, features = state["maskest.layernorms.0.weight"].shape
-    hidden = state["bandsequence.bsrnn.0.0.rnn.weight_hh_l0"]
-    return {
-        "architecture": "fixed_window",
-        "frames": frames,
-        "frames_last": frames_last,
-        "features": features,
-        "repeats": repeats,
-        "rnn": rnn_kind(hidden),
-        "rnn_factor": hidden.shape[1] // features,
-        "mask": {"hidden_factor": state["maskest.mlp.0.mlp.0.weight"].shape[0] // features},
-    }
-
-
-def _audio_params(audio: Mapping[str, Any]) -> dict[str, Any]:
+def _audio_params(own: Settings, test: Settings) -> dict[str, Any]:
     """Its ``win_size`` and ``hop_size`` in seconds; no ``window`` there is this project's own cross-fade."""
-    window_seconds = audio.get("win_size", 3)
+    audio = own if own.values else test
+    window_seconds = audio.number("win_size", 0, 600, 3)
     params = {
         "window_seconds": float(window_seconds),
-        "hop_seconds": float(min(audio.get("hop_size", 0.5), window_seconds)),
-        "batch_size": audio.get("batch_size", 4),
+        "hop_seconds": float(min(audio.number("hop_size", 0, 600, 0.5), window_seconds)),
+        "batch_size": audio.whole("batch_size", 1, 10_000, 4),
     }
-    return params | ({"fade": "hann"} if audio.get("window") == "hann" else {})
+    return params | ({"fade": "hann"} if audio.values.get("window") == "hann" else {})
 
 
 def _target(checkpoint: Checkpoint) -> str:

@@ -141,7 +141,7 @@ class FixedWindowNetwork(SeparationNetwork):
     """A separation network for windows of one length: a shorter mixture is followed by silence.
 
     Raises:
-        ValueError: the mixture is longer.
+        ValueError: the transform makes another number of frames of that length; or the mixture is longer.
     """
 
     def __init__(
@@ -149,6 +149,12 @@ class FixedWindowNetwork(SeparationNetwork):
     ) -> None:
         super().__init__(targets, sample_rate_hz, spectrogram, bandsplitrnn)
         self.window_samples = (bandsplitrnn.frames - 1) * spectrogram.hop_samples
+        frames = spectrogram.padded_length(self.window_samples) // spectrogram.hop_samples + 1
+        if frames != bandsplitrnn.frames:
+            raise ValueError(
+                f"`hop_samples` (={spectrogram.hop_samples}) makes {frames} frames of a window, and the network takes "
+                f"{bandsplitrnn.frames}"
+            )
 
     def forward(self, mixture: Tensor) -> Tensor:
         length = mixture.shape[-1]

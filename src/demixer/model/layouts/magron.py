@@ -5,30 +5,23 @@ weights. A band's values lie (real|imaginary, bins) there, and a mask's (value|g
 bin-major. The heads of the attention, stored one by one, are stacked.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from demixer.checkpoints.fitting import check_keys
+from demixer.checkpoints.fitting import check_shapes
+from demixer.checkpoints.settings import Settings
 from demixer.errors import UserError
+from demixer.model.arguments import RATES_HZ
+from demixer.model.layouts.magron_sizes import BLOCK_NAMES, BLOCKS, shapes, sizes_of
 from demixer.model.layouts.saved import Checkpoint, SavedNetwork
-from demixer.model.layouts.translate import (
-    State,
-    bin_major,
-    block_keys,
-    by_group,
-    count,
-    refuse,
-    residual_rnn,
-    rnn_kind,
-)
+from demixer.model.layouts.translate import State, bin_major, by_group, refuse, residual_rnn
 from demixer.model.modules.bands import BandTable
+from demixer.model.modules.spectrogram import LARGEST_N_FFT
 
 NAME = "magronp/bsrnn (.ckpt)"
-_BLOCKS = {"time": "time_net", "band": "band_net"}
-_BLOCK_NAMES = ("norm", "main_layer", "proj")
 _TAC = ("transform", "average", "concat")
 _PROJECTIONS = {"query": "attn_conv_Q", "key": "attn_conv_K", "value": "attn_conv_V"}
 _SUPPORTED = {
@@ -47,84 +40,40 @@ def matches(checkpoint: Checkpoint) -> bool:
 
 
 def read(checkpoint: Checkpoint) -> SavedNetwork:
-    settings = checkpoint.content.get("hyper_parameters") or {}
-    refuse(settings, _SUPPORTED, f"`{checkpoint.file}`")
+    settings = Settings(checkpoint.content.get("hyper_parameters") or {}, f"`{checkpoint.file}`", "hyper_parameters.")
+    refuse(settings, _SUPPORTED)
     state = {
         f"maskers.0.{key}" if key.startswith("mask.") else key: value  # files from before there were several maskers
         for key, value in checkpoint.state_dict.items()
         if not key.startswith(("stft.", "istft."))
     }
-    targets = settings.get("targets", settings.get("target"))
+    targets = settings.values.get("targets", settings.values.get("target"))
     if not targets:
         raise UserError(f"`{checkpoint.file}` does not say what it estimates: `hyper_parameters` lack `targets`")
-    targets = list(targets) if isinstance(targets, list) else [targets]
-    bands, repeats = (
-        count(state, "BN.#.0.weight"),
-        settings.get("num_repeat", count(state, "separator.#.time_net.norm.weight")),
-    )
-    heads = count(state, "separator.0.attn_block.attn_conv_Q_#.0.weight")
-    tac = count(state, "separator.0.tac_module.transform.#.weight")  # 1: tanh, 2: PReLU
-    expected = set(_keys(bands, repeats, len(targets), heads, tac))
-    check_keys(state.keys(), expected, checkpoint.file)
+    targets = targets if isinstance(targets, list) else [targets]
+    sizes = sizes_of(state, settings, len(targets))
+    check_shapes(state, shapes(sizes), checkpoint.file)
     hparams = {
         "targets": targets,
-        "bands_bins": [state[f"BN.{k}.0.weight"].shape[0] // 2 for k in range(bands)],
+        "bands_bins": list(sizes.widths),
         "featurizer": {
-            "n_fft": settings.get("n_fft", 2048),
-            "hop_samples": settings.get("n_hop", 512),
-            "sample_rate_hz": settings.get("sample_rate", 44100),
+            "n_fft": settings.whole("n_fft", 2, LARGEST_N_FFT, 2048),
+            "hop_samples": settings.whole("n_hop", 1, LARGEST_N_FFT, 512),
+            "sample_rate_hz": settings.whole("sample_rate", *RATES_HZ, 44100),
         },
-        "model": _model(state, settings, repeats, heads, tac),
-        "audio_params": _audio_params(settings.get("cfg_eval") or {}),
+        "model": sizes.model() | {"norm_eps": settings.number("eps", 1e-20, 1, 1e-7)},
+        "audio_params": _audio_params(settings.section("cfg_eval")),
     }
-    table = BandTable(hparams["bands_bins"])
-    return SavedNetwork(
-        hparams, {f"bandsplitrnn.{k}": v for k, v in _weights(state, table, repeats, len(targets), heads)}
-    )
+    weights = _weights(state, BandTable(sizes.widths), sizes.repeats, sizes.targets, sizes.heads)
+    return SavedNetwork(hparams, {f"bandsplitrnn.{key}": value for key, value in weights})
 
 
-def _keys(bands: int, repeats: int, targets: int, heads: int, tac: int) -> Iterator[str]:
-    """Every key that such a network has."""
-    kinds = ("weight", "bias")
-    for k in range(bands):
-        yield from (f"BN.{k}.{i}.{kind}" for i in (0, 1) for kind in kinds)
-        yield from (f"maskers.{s}.mask.{k}.{i}.{kind}" for s in range(targets) for i in (0, 1, 3, 5) for kind in kinds)
-    for r in range(repeats):
-        for block in _BLOCKS.values():
-            yield from block_keys(f"separator.{r}.{block}", _BLOCK_NAMES)
-        if tac:
-            yield from (f"separator.{r}.tac_module.{layer}.0.{kind}" for layer in _TAC for kind in kinds)
-        if tac > 1:
-            yield from (f"separator.{r}.tac_module.{layer}.1.weight" for layer in _TAC)
-        projections = [f"{name}_{h}" for name in _PROJECTIONS.values() for h in range(heads)]
-        for projection in [*projections, "attn_concat_proj"] if heads else []:
-            parts = ("0.weight", "0.bias", "1.weight", "2.gamma", "2.beta")
-            yield from (f"separator.{r}.attn_block.{projection}.{part}" for part in parts)
-
-
-def _model(state: State, settings: Mapping[str, Any], repeats: int, heads: int, tac: int) -> dict[str, Any]:
-    features = state["BN.0.1.weight"].shape[0]
-    hidden = state["separator.0.time_net.main_layer.weight_hh_l0"]
-    model: dict[str, Any] = {
-        "features": features,
-        "repeats": repeats,
-        "rnn": rnn_kind(hidden),
-        "rnn_factor": hidden.shape[1] // features,
-        "mask": {"hidden_factor": state["maskers.0.mask.0.1.weight"].shape[0] // features, "hidden_layers": 2},
-        "norm_eps": settings.get("eps", 1e-7),
-    }
-    if tac:
-        factor = state["separator.0.tac_module.transform.0.weight"].shape[0] // features
-        model["tac"] = {"factor": factor, "activation": "prelu" if tac > 1 else "tanh"}
-    if heads:
-        width = state["separator.0.attn_block.attn_conv_Q_0.0.weight"].shape[0]
-        model["attention"] = {"heads": heads, "width": width}
-    return model
-
-
-def _audio_params(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _audio_params(evaluation: Settings) -> dict[str, Any]:
     """The windows of its own evaluation: ``segment_len`` seconds, faded into each other over a part of that."""
-    segment_seconds, overlap = evaluation.get("segment_len") or 10, evaluation.get("overlap") or 0.1
+    given = Settings(
+        {name: value or None for name, value in evaluation.values.items()}, evaluation.where, evaluation.path
+    )
+    segment_seconds, overlap = given.number("segment_len", -1, 600, 10), given.number("overlap", 0, 1, 0.1)
     if segment_seconds <= 0:  # the whole song at once there
         segment_seconds = 10
     return {"window_seconds": segment_seconds * (1 + overlap), "hop_seconds": segment_seconds, "batch_size": 1}
@@ -134,8 +83,8 @@ def _weights(state: State, table: BandTable, repeats: int, targets: int, heads: 
     yield from _split(state, table)
     for r in range(repeats):
         source, target = f"separator.{r}", f"sequence.{r}"
-        for ours, theirs in _BLOCKS.items():
-            yield from residual_rnn(state, f"{source}.{theirs}", _BLOCK_NAMES, f"{target}.{ours}")
+        for ours, theirs in BLOCKS.items():
+            yield from residual_rnn(state, f"{source}.{theirs}", BLOCK_NAMES, f"{target}.{ours}")
         for layer in _TAC if f"{source}.tac_module.transform.0.weight" in state else ():
             for kind in ("weight", "bias"):
                 yield f"{target}.tac.{layer}.{kind}", state[f"{source}.tac_module.{layer}.0.{kind}"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from demixer.errors import UserError, one_line
-from demixer.model.layouts.translate import State, by_group, count
+from demixer.model.layouts.translate import State, by_group, count, numbers
 from demixer.model.modules.bands import BandTable
 from demixer.model.modules.rotary import rotary_frequencies
 
@@ -151,15 +151,11 @@ def read_sizes(state: State, file: Path) -> Sizes:
 
 
 def _sizes(state: State) -> Sizes:
-    numbers = sorted(
-        j
-        for j in range(count(state, "layers.0.#.layers.0.1.net.1.weight"))
-        if f"layers.0.{j}.layers.0.1.net.1.weight" in state
-    )
-    blocks = dict(zip(("band", "time", "linear"), reversed(numbers), strict=False))
+    places = numbers(state, "layers.0.#.layers.0.1.net.1.weight")
+    blocks = dict(zip(("band", "time", "linear"), reversed(places), strict=False))
     layer = f"layers.0.{blocks['time']}.layers.0"
     bands = count(state, "band_split.to_features.#.0.gamma")
-    mask_layers = (count(state, "mask_estimators.0.to_freqs.0.0.#.weight") - 1) // 2
+    mask_layers = numbers(state, "mask_estimators.0.to_freqs.0.0.#.weight")[-1] // 2  # a tanh behind each but the last
     heads = state[f"{layer}.0.to_gates.weight"].shape[0]
     inner, features = state[f"{layer}.0.to_qkv.weight"].shape
     return Sizes(

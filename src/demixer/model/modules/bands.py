@@ -33,6 +33,8 @@ def band_widths_bins(
     counted, low_hz = [], 0.0
     for up_to_hz, width_hz in bands_hz:
         count = (up_to_hz - low_hz) / width_hz
+        if count > bins:  # before there is a list of them
+            raise ValueError(f"`bands_hz` row ({up_to_hz}, {width_hz}) makes {count:.0f} bands of {bins} bins")
         if count <= 0 or abs(count - round(count)) > 1e-6 or up_to_hz > sample_rate_hz / 2:
             raise ValueError(f"`bands_hz` row ({up_to_hz}, {width_hz}) must continue from {low_hz} Hz in whole bands")
         counted.append((round(count), width_hz))
