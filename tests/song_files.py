@@ -125,3 +125,11 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def forget_length(flac: Path) -> None:
+    """Make a FLAC file as an encoder writes it into a pipe: it cannot go back to tell the number of samples."""
+    content = bytearray(flac.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    flac.write_bytes(content)

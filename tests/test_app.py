@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 import zipfile
 
 import pytest
@@ -19,6 +18,7 @@ from demixer.page.pictures import COLUMNS, draw_spectrogram
 from demixer.page.sessions import Sessions
 from demixer.page.turns import Turns
 from demixer.separation.separator import Separator
+from tests.page_visitor import wait_until
 from tests.song_files import TARGETS, music, read, write_song, write_tiny_model
 
 
@@ -59,13 +59,6 @@ class SlowModels:
         separator = Separator(network, ["vocals"], 44100)
         separator.audio_params = type(separator.audio_params)(window_seconds=0.1, hop_seconds=0.1, batch_size=1)
         return separator
-
-
-def wait_until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 # Limits and orders

@@ -11,6 +11,7 @@ from demixer.errors import UserError
 from demixer.page.limits import Limits, QuotaError
 from demixer.page.places import Place
 from demixer.page.sessions import LEAVE_SECONDS, Sessions
+from tests.page_visitor import wait_until
 from tests.song_files import music, write_song
 
 
@@ -29,13 +30,6 @@ def sessions(temporary):
 
 def upload(sessions, name="song.wav"):
     return write_song(sessions.uploads.new_folder() / name, music(44100))
-
-
-def wait_until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 def test_the_folder_of_a_killed_process_goes_and_that_of_a_living_one_stays(temporary):

@@ -3,7 +3,6 @@
 import json
 import re
 import threading
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +17,7 @@ from demixer.page.layout import Page
 from demixer.page.limits import Limits
 from demixer.page.sessions import Sessions
 from demixer.page.shelf import Shelf, Shelves
+from tests.page_visitor import wait_until
 from tests.song_files import TARGETS, music, noise, read, share_separator, write_song
 
 SHARES = {"vocals": 0.5, "drums": 0.3, "bass": 0.1, "other": 0.1}
@@ -65,13 +65,6 @@ def shelf(sessions, models):
 def upload(sessions, name="song.wav", waveform=None, rate_hz=44100):
     folder = sessions.uploads.new_folder()
     return write_song(folder / name, music(44100) if waveform is None else waveform, rate_hz)
-
-
-def wait_until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 def ended(shelf):

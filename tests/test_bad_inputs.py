@@ -29,7 +29,17 @@ from demixer.checkpoints.weights import write_weights
 from demixer.commands import convert, demix, download, evaluate, export
 from demixer.model.building import build_network
 from demixer.songs.manifest import MANIFEST_NAME
-from tests.song_files import TINY_HPARAMS, encode, music, noise, read, snr_db, write_song, write_tiny_model
+from tests.song_files import (
+    TINY_HPARAMS,
+    encode,
+    forget_length,
+    music,
+    noise,
+    read,
+    snr_db,
+    write_song,
+    write_tiny_model,
+)
 
 SAMPLES = 4_000
 
@@ -130,12 +140,8 @@ def joined(path):
 
 
 def without_length(path):
-    """As an encoder writes FLAC into a pipe."""
     write_song(path, music(SAMPLES), subtype="PCM_16")
-    content = bytearray(path.read_bytes())
-    content[21] &= 0xF0
-    content[22:26] = bytes(4)
-    path.write_bytes(content)
+    forget_length(path)
 
 
 NOT_AUDIO = "it is no audio, or damaged beyond decoding"

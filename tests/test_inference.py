@@ -266,7 +266,13 @@ runpy.run_path({source!r} + "/inference.py", run_name="__main__")
 def test_an_interruption_leaves_nothing_half_written(tmp_path, number):
     song = write_song(tmp_path / "song.wav", torch.zeros(1, 60 * 44_100))
     code = SLOW.format(source=str(PROJECT_DIR / "src"), song=str(song), out=str(tmp_path / "out"))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # the tests themselves may run under nohup
+    )
     assert process.stdout.readline() == "begun\n"
     time.sleep(0.1)
     assert list((tmp_path / "out").iterdir()), "the test interrupts too early"

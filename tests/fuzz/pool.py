@@ -30,9 +30,10 @@ class Worker:
 
     def run(self, name: str, seed: int) -> tuple[str, str]:
         """Run a case; "well", "noted", "refused" or "failed", and what was said."""
-        self.cases += 1
-        if self.cases % CASES_EACH == 0:
+        if self.cases == CASES_EACH:
             self.stop()
+            self.cases = 0
+        self.cases += 1
         process = self.process = self.process or self._start()
         try:
             process.stdin.write(json.dumps([name, seed]) + "\n")

@@ -43,12 +43,17 @@ def open_stems(
         if isinstance(audio_format.encoder, StemFileEncoder):
             (path,) = paths
             file = audio_format.encoder.open_stems(path, stems, sample_rate_hz, channels, bitrate_kbps)
-            writers = stack.enter_context(file)
+            writers = [_clamping(audio_format, writer) for writer in stack.enter_context(file)]
         else:
             writers = [stack.enter_context(audio_format.open(path, *settings)) for path in paths]
         encoders = stack.enter_context(ThreadPoolExecutor(len(writers)))  # mp3 takes as long as the network
 
         def write(block: Tensor) -> None:
-            list(encoders.map(operator.call, writers, audio_format.clamp(block)))
+            list(encoders.map(operator.call, writers, block))
 
         yield write
+
+
+def _clamping(audio_format: AudioFormat, writer: Callable[[Tensor], None]) -> Callable[[Tensor], None]:
+    """A stream's writer, which cuts what is beyond the limits, as a file's own does."""
+    return lambda block: writer(audio_format.clamp(block))
