@@ -9,6 +9,8 @@ models is one model of all their targets; which layout a file has is for :mod:`d
 import re
 from pathlib import Path
 
+from demixer.checkpoints.obtaining import download
+from demixer.checkpoints.registry import read_registry
 from demixer.errors import UserError
 from demixer.paths import SHIPPED_MODELS_DIR, downloads_dir
 
@@ -43,7 +45,7 @@ def locate_networks(path: Path) -> list[tuple[Path, Path]]:
 
     Args:
         path: a saved model's or a run's folder, a weights file in one, a folder of published checkpoints, a folder of
-            such folders, or the name of a shipped or downloaded model.
+            such folders, or the name of a model that is shipped or registered; the latter is downloaded if need be.
 
     Raises:
         UserError: there is no model.
@@ -93,11 +95,26 @@ def _weights_of_settings(settings: Path) -> Path:
     raise UserError(f"`{settings}` holds settings, and the checkpoint that they describe is not beside it")
 
 
+def stems_meant(path: Path) -> tuple[str, ...]:
+    """Those of a model's stems that people mean by a name; none stands for all of them."""
+    meant = None if _found(path) else read_registry().meaning(str(path))
+    return meant.stems if meant else ()
+
+
 def _existing(path: Path) -> Path:
-    for candidate in (path, *(folder / path for folder in _model_folders())):
-        if candidate.exists():
-            return candidate
-    raise UserError(f"no model at `{path}`: give a run's folder, a checkpoint in it, or one of {shipped_models()}")
+    """What a path means: itself, a model that is here, or one that is downloaded now."""
+    if found := _found(path):
+        return found
+    registry = read_registry()
+    if meant := registry.meaning(str(path)):
+        return _found(Path(meant.model)) or download(meant.model)
+    raise UserError(
+        f"no model at `{path}`: give a run's folder, a checkpoint in it, or a name; {registry.near(str(path))}"
+    )
+
+
+def _found(path: Path) -> Path | None:
+    return next((place for place in (path, *(folder / path for folder in _model_folders())) if place.exists()), None)
 
 
 def _own_weights(folder: Path) -> Path | None:

@@ -1,7 +1,7 @@
-"""Fetch a public model by name: ``demix-download bsrnn-opt``, or without a name to see what there is.
+"""Fetch a public model by name: ``demix-download best``, or without a name to see what there is.
 
-It goes on where it broke off, is put in place only if size and checksum match, and lies in your cache folder
-(``$DEMIXER_HOME/models`` if that is set); then ``demix song.mp3 -c bsrnn-opt``.
+It goes on where it broke off, is put in place only if sizes and known checksums match, and lies in your cache folder
+(``$DEMIXER_HOME/models`` if that is set); then ``demix song.mp3 -c best``, which would fetch it, too.
 """
 
 import argparse
@@ -23,12 +23,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse(arguments)
-    from demixer.checkpoints.registry import download, print_models
+    from demixer.checkpoints.listing import print_models
+    from demixer.checkpoints.locating import locate_networks
+    from demixer.checkpoints.obtaining import download
 
     if args.name is None:
         print_models(args.registry)
         return
     folder = download(args.name, args.output, args.registry)
+    locate_networks(folder)  # there are weights in it
     print(f"{folder}\nnow: demix song.mp3 -c {args.name}")
 
 
