@@ -100,19 +100,19 @@ def read_registry(file: Path | None = None) -> Registry:
         models, names = content.section("models", needed=True), content.section("names")
         sources = content.section("sources").values
         return Registry(
-            {name: _entry(name, models.section(name, needed=True), sources) for name in models.values},
-            {name: _name(name, names.section(name, needed=True)) for name in names.values},
+            {_checked(name): _entry(name, models.section(name, needed=True), sources) for name in models.values},
+            {_checked(name): _name(names.section(name, needed=True)) for name in names.values},
         )
     except UserError as error:
         raise UserError(f"cannot read the registry `{file}`: {error}") from error
 
 
-def _name(name: object, row: Settings) -> Name:
+def _name(row: Settings) -> Name:
     row.only([one.name for one in fields(Name)])
     return Name(_checked(row.text("model")), row.text("purpose"), _texts(row, "stems") if "stems" in row.values else ())
 
 
-def _entry(name: object, row: Settings, sources: Mapping[str, Any]) -> Entry:
+def _entry(name: str, row: Settings, sources: Mapping[str, Any]) -> Entry:
     row.only([one.name for one in fields(Entry) if one.name != "name"])
     texts = {key: row.text(key) for key in ("about", "by", "page", "architecture", "licence")}
     scores, read_in = row.section("scores_db"), row.section("read_in", needed=True)
@@ -121,7 +121,7 @@ def _entry(name: object, row: Settings, sources: Mapping[str, Any]) -> Entry:
     if not isinstance(files, list) or not files:
         raise row.refuse("files", "must be a list of files")
     return Entry(
-        _checked(name),
+        name,
         **texts,
         targets=_texts(row, "targets"),
         verified=row.choice("verified", (True, False)),

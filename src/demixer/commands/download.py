@@ -7,7 +7,6 @@ It goes on where it broke off, is put in place only if sizes and known checksums
 import argparse
 from pathlib import Path
 
-from demixer.checkpoints.registry import REGISTRY
 from demixer.commands.parsing import Parser
 from demixer.errors import run
 from demixer.paths import downloads_dir
@@ -17,7 +16,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the model; without one they are listed")
     parser.add_argument("-o", "--output", type=Path, default=downloads_dir(), help="default: %(default)s")
-    parser.add_argument("--registry", type=Path, default=REGISTRY, help="default: the one of this program")
+    parser.add_argument("--registry", type=Path, help="default: the one of this program")
     return parser.parse_args(arguments)
 
 
