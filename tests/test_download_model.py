@@ -230,7 +230,7 @@ def test_an_unknown_name_leads_to_the_nearest(tmp_path: Path, server: Server) ->
     registry = register(tmp_path, server, b"x")
     with pytest.raises(UserError, match="no model 'tinny' to download: did you mean tiny"):
         download("tinny", tmp_path, registry)
-    with pytest.raises(UserError, match="known are fast, little, tiny"):
+    with pytest.raises(UserError, match="known are fast, little and those of demix --list-models"):
         download("zzz", tmp_path, registry)
 
 

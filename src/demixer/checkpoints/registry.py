@@ -82,9 +82,9 @@ class Registry:
 
     def near(self, name: str) -> str:
         """A hint at the names that are nearest to one that is none."""
-        known = [*self.names, *self.models]
-        near = get_close_matches(name, known, n=3, cutoff=0.5)
-        return f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(known)}"
+        near = get_close_matches(name, [*self.names, *self.models], n=3, cutoff=0.5)
+        known = f"known are {', '.join(self.names)} and those of demix --list-models"
+        return f"did you mean {' or '.join(near)}?" if near else known
 
 
 def read_registry(file: Path | None = None) -> Registry:

@@ -37,8 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--end", dest="end_seconds", type=time_seconds, metavar="TIME", help="only up to there, for a quick try")
     add("--downmix", action="store_true", help="mix 5.1 and the like down to stereo, by ITU-R BS.775 without LFE")
     add = parser.add_argument_group("what separates it").add_argument
-    add("-c", "--ckpt-path", action="append", metavar="MODEL", help="fast (default), best, six, karaoke, kit or "
-        "another name of --list-models, which is downloaded once; a folder, or a checkpoint")  # fmt: skip
+    add("-c", "--ckpt-path", action="append", metavar="MODEL", help="best, or another of --list-models; or a path")
     add("--weights", type=float, nargs="+", help="-c A -c B: targets are means of the models that have them; by these")
     add("--then", action="append", default=[], metavar="STEM=MODEL", help="take STEM apart into STEM_… and STEM_rest")
     add("-d", "--device", default="auto", help=DEVICE_HELP)
