@@ -13,6 +13,7 @@ from test_download_model import Server, archive, server, write_registry  # noqa:
 from demixer.checkpoints.locating import HPARAMS_NAME, WEIGHTS_NAME, locate_model
 from demixer.commands import demix, download, evaluate
 from demixer.errors import UserError
+from demixer.page.models import Models
 from demixer.separation.separator import Separator
 
 
@@ -77,6 +78,12 @@ def test_names_are_measured(home: Path, comb_musdb: Path, tmp_path: Path, capsys
     evaluate.main(["-d", "best", "-i", str(comb_musdb), "-o", str(tmp_path / "results"), "--no-report", "-t", "bass"])
     assert "bass" in capsys.readouterr().out
     assert list((tmp_path / "results").iterdir())
+
+
+def test_the_page_offers_names(home: Path) -> None:
+    models = Models(["best", "kit"], "cpu")
+    assert models.names == ["best", "kit"]
+    assert models.load("kit").targets == ("drums",)
 
 
 def test_a_wrong_name_has_its_nearest(home: Path, song: Path) -> None:

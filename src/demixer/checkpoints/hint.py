@@ -25,7 +25,7 @@ def tell_of_best() -> None:
     except OSError:
         return
     log.warning(
-        "this is the small model that came along; `-c best` separates better and is downloaded once, %s (all: demix "
-        "--list-models; this is said once)",
+        "this is the small model that came along; `-c best` has higher published scores and is downloaded once, %s "
+        "(all: demix --list-models; this is said once)",
         registry.models[best].size,
     )
