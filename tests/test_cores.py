@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from demixer import AudioParams, Separator
-from demixer.separation.cores import items_at_once, shares, spread_over_cores
+from demixer.cores import items_at_once, shares, spread_over_cores
 
 
 @pytest.fixture

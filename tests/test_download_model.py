@@ -19,7 +19,8 @@ from foreign import Magron, magron_checkpoint
 from demixer.checkpoints.archive import unpack
 from demixer.checkpoints.download import Expected, Session, fetch
 from demixer.checkpoints.locking import only_one
-from demixer.checkpoints.registry import download, read_registry
+from demixer.checkpoints.obtaining import download
+from demixer.checkpoints.registry import read_registry
 from demixer.errors import UserError
 from demixer.separation.separator import Separator
 
@@ -32,6 +33,7 @@ class Server(ThreadingHTTPServer):
     ranges: list[str]
     honours_ranges = True
     status = 200
+    kind = "application/octet-stream"
     leads_to = ""
 
 
@@ -52,6 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and server.honours_ranges else 0
         self.send_response(206 if asked and server.honours_ranges else 200)
         self.send_header("Content-Length", str(len(server.content) - start))
+        self.send_header("Content-Type", server.kind)
         if asked and server.honours_ranges:
             self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
         self.end_headers()
@@ -93,11 +96,19 @@ def model_archive(prefix: str = "bsrnn-opt/") -> bytes:
 def register(folder: Path, server: Server, content: bytes, **changes: object) -> Path:
     """Serve ``content`` and write a registry that expects it, or something else."""
     server.content = content
-    entry = {"about": "a", "page": "p", "url": f"http://127.0.0.1:{server.server_port}/x.zip", "licence": "MIT"}
-    entry |= {"bytes": len(content), "md5": hashlib.md5(content).hexdigest(), "targets": ["vocals", "bass"]}
-    file = folder / "registry.yaml"
-    file.write_text(yaml.safe_dump({"tiny": entry | {"csdr_db": {"vocals": 1.0}} | changes}))
-    return file
+    file = {"name": "x.zip", "url": f"http://127.0.0.1:{server.server_port}/x.zip", "bytes": len(content)}
+    return write_registry(folder, file | {"md5": hashlib.md5(content).hexdigest()} | changes)
+
+
+def write_registry(folder: Path, *files: dict[str, object], **changes: object) -> Path:
+    """A registry of the model ``tiny`` and the name ``little``."""
+    entry = {"about": "a", "by": "b", "page": "p", "architecture": "bsrnn", "targets": ["vocals", "bass"]}
+    entry |= {"licence": "MIT", "scores_db": {"vocals": 1.0}, "measured": "m", "verified": False, "files": list(files)}
+    tiny = entry | {"read_in": {"files": "page"}} | changes
+    registry = folder / "registry.yaml"
+    names = {"little": {"model": "tiny", "purpose": "tests"}, "fast": {"model": "musdb18-7s", "purpose": "here"}}
+    registry.write_text(yaml.safe_dump({"models": {"tiny": tiny}, "sources": {"page": "a page"}, "names": names}))
+    return registry
 
 
 def left(folder: Path) -> list[str]:
@@ -215,25 +226,45 @@ def test_links_bombs_and_broken_archives_are_refused(tmp_path: Path) -> None:
     assert left(tmp_path) == ["x.zip"]
 
 
-def test_an_unknown_name_lists_the_known_ones(tmp_path: Path, run_script) -> None:
-    with pytest.raises(UserError, match="known are bsrnn-large, bsrnn-opt, simo-bsrnn-opt"):
-        download("nothing", tmp_path)
-    listed = run_script("download_model")
-    assert listed.returncode == 0, listed.stderr
-    assert "simo-bsrnn-opt" in listed.stdout
+def test_an_unknown_name_leads_to_the_nearest(tmp_path: Path, server: Server) -> None:
+    registry = register(tmp_path, server, b"x")
+    with pytest.raises(UserError, match="no model 'tinny' to download: did you mean tiny"):
+        download("tinny", tmp_path, registry)
+    with pytest.raises(UserError, match="known are fast, little and those of demix --list-models"):
+        download("zzz", tmp_path, registry)
 
 
-def test_the_registry_is_complete() -> None:
-    for entry in read_registry().values():
-        assert len(entry.md5) == 32
-        assert entry.url.startswith("https://")
-        assert set(entry.csdr_db) == set(entry.targets)
+def test_a_name_for_people_fetches_its_model(tmp_path: Path, server: Server) -> None:
+    registry = register(tmp_path, server, model_archive())
+    assert download("little", tmp_path / "out", registry) == tmp_path / "out" / "tiny"
+    with pytest.raises(UserError, match="'fast' came with this program, there is nothing to download"):
+        download("fast", tmp_path / "out", registry)
 
 
-def test_a_registry_that_lacks_something_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "r.yaml").write_text("tiny: {url: x, targets: [vocals]}")
-    with pytest.raises(UserError, match="entries need name, about"):
-        read_registry(tmp_path / "r.yaml")
+def test_a_model_of_two_files_appears_whole(tmp_path: Path, server: Server, caplog) -> None:
+    server.content = b"x" * 1_500_000
+    url, good = f"http://127.0.0.1:{server.server_port}/", hashlib.sha256(server.content).hexdigest()
+    weights = {"name": "weights.ckpt", "url": f"{url}a", "bytes": len(server.content), "sha256": good}
+    settings = {"name": "settings.yaml", "url": f"{url}b", "bytes": len(server.content)}
+    output = tmp_path / "out"
+    with pytest.raises(UserError, match="sha256"):
+        download("tiny", output, write_registry(tmp_path, weights, settings | {"sha256": "0" * 64}))
+    assert left(output) == ["tiny.ckpt", "tiny.yaml.unverified"], "no folder, and what was right is not fetched again"
+    caplog.clear()
+    folder = download("tiny", output, write_registry(tmp_path, weights, settings))
+    assert (left(output), left(folder)) == (["tiny"], ["settings.yaml", "weights.ckpt"])
+    assert caplog.messages == [
+        "tiny: 3 MB are downloaded from p, licence: MIT",
+        "its sums are unverified, passed on by a page; none is known of settings.yaml",
+        f"sha256: weights.ckpt {good}, settings.yaml {good}",
+    ]
+
+
+def test_a_web_page_is_not_taken_for_a_model(tmp_path: Path, server: Server) -> None:
+    registry, server.kind = register(tmp_path, server, b"<!DOCTYPE html>", md5=None), "text/html; charset=utf-8"
+    with pytest.raises(UserError, match=r"x\.zip answers with a web page instead of the file"):
+        download("tiny", tmp_path / "out", registry)
+    assert left(tmp_path / "out") == []
 
 
 @pytest.mark.parametrize(
@@ -299,8 +330,6 @@ def test_either_sum_is_verified(tmp_path: Path, server: Server, algorithm: str) 
         download("tiny", tmp_path / "out", wrong)
     only = {"md5": None, "sha256": None, algorithm: both[algorithm]}
     assert download("tiny", tmp_path / "out", register(tmp_path, server, content, **only)).is_dir()
-    with pytest.raises(UserError, match="neither `md5` nor `sha256`"):
-        download("tiny", tmp_path / "out", register(tmp_path, server, content, md5=None))
 
 
 def test_of_two_downloads_one_waits_for_the_other(tmp_path: Path, server: Server, caplog) -> None:
@@ -334,14 +363,35 @@ def test_what_the_disk_refuses_is_a_line(tmp_path: Path, server: Server) -> None
 
 
 @pytest.mark.parametrize(
-    ("entry", "reason"),
+    ("content", "reason"),
     [
-        ({"../evil": {}}, "is no name of a model"),
-        ({"tiny": 7}, "must be settings by name"),
+        ({"models": {"../evil": {}}}, "is no name of a model"),
+        ({"models": {"tiny": 7}}, "must be settings by name"),
+        ({"models": {}, "tiny": {}}, "there is no setting 'tiny'"),
         ([1], "must be settings by name"),
     ],
 )
-def test_a_registry_of_another_shape_is_refused(tmp_path: Path, entry: object, reason: str) -> None:
-    (tmp_path / "r.yaml").write_text(yaml.safe_dump(entry))
+def test_a_registry_of_another_shape_is_refused(tmp_path: Path, content: object, reason: str) -> None:
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=reason):
         read_registry(tmp_path / "r.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"about": None}, "tiny.about"),
+        ({"licence": None}, "tiny.licence"),
+        ({"targets": "vocals"}, "tiny.targets`.* must be a list of names"),
+        ({"targets": [1]}, "tiny.targets`.* must be a list of names"),
+        ({"files": []}, "tiny.files`.* must be a list of files"),
+        ({"files": [{"name": "../x.zip", "url": "u", "bytes": 1}]}, "tiny.files.name`.* must be the name of"),
+        ({"read_in": {"files": "elsewhere"}}, "tiny.read_in.files`.* must be one of page"),
+        ({"verified": "maybe"}, "tiny.verified`.* must be one of True, False"),
+        ({"measured": None}, "tiny.measured"),
+    ],
+)
+def test_an_entry_that_lacks_something_is_refused(tmp_path: Path, changes: dict[str, object], reason: str) -> None:
+    file = {"name": "x.zip", "url": "https://x/x.zip", "bytes": 1}
+    with pytest.raises(UserError, match=reason):
+        read_registry(write_registry(tmp_path, **{"files": [file]} | changes))

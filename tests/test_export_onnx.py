@@ -11,15 +11,14 @@ from torch import Tensor, nn
 from demixer.audio import open_audio
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.weights import write_weights
-from demixer.errors import UserError
 from demixer.model.building import build_network
 from demixer.separation.separator import Separator
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs requirements-export.txt")
 pytest.importorskip("onnxscript", reason="needs requirements-export.txt")
 
-from demixer.model.onnx_network import OnnxNetwork, OnnxRNN  # noqa: E402
-from demixer.separation.onnx_export import export  # noqa: E402
+from demixer.model.onnx_network import OnnxRNN  # noqa: E402
+from demixer.separation.onnx_export import export, trace  # noqa: E402
 
 HPARAMS = {
     "targets": ["vocals", "bass"],
@@ -121,10 +120,17 @@ def test_a_network_of_one_length_is_exported_for_mono_and_for_stereo(tmp_path: P
         assert difference(runtime, network, torch.randn(batch, channels, 6 * 512)) < 1e-4
 
 
-def test_a_hop_that_cannot_be_exported_is_refused() -> None:
-    hparams = HPARAMS | {"featurizer": HPARAMS["featurizer"] | {"hop_samples": 441}}
-    with pytest.raises(UserError, match=r"`hop_samples` .=441. must divide `n_fft` .=2048."):
-        OnnxNetwork(build_network(hparams))
+def test_a_roformer_is_exported_with_any_hop(tmp_path: Path) -> None:
+    """With every kind of layer, overlapping bands, and a hop that does not divide the window."""
+    model = {"architecture": "mel_band_roformer", "mel_bands": 5, "features": 8, "repeats": 2, "linear_depth": 1}
+    featurizer = {"n_fft": 32, "hop_samples": 7, "sample_rate_hz": 8000}
+    model |= {"heads": 2, "head_width": 4, "skip": True, "zero_dc": True}
+    torch.manual_seed(0)
+    network = build_network({"targets": ["vocals", "bass"], "featurizer": featurizer, "model": model})
+    trace(network.eval().requires_grad_(False), 2).save(tmp_path / "net.onnx")
+    runtime = session(tmp_path / "net.onnx")
+    for batch, length in ((1, 5000), (3, 1234)):
+        assert difference(runtime, network, torch.randn(batch, 2, length)) < 1e-5
 
 
 def test_an_unknown_model_is_one_clear_line(tmp_path: Path, run_script) -> None:

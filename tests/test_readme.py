@@ -30,6 +30,7 @@ from test_train import TINY
 from tiny_runs import begins_with_a_network, composed, tiny_run
 
 from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.registry import read_registry
 from demixer.checkpoints.weights import write_weights
 from demixer.model.building import build_network
 from demixer.paths import PROJECT_DIR, SRC_DIR
@@ -101,7 +102,7 @@ def world(tmp_path: Path, comb_musdb: Path, monkeypatch: pytest.MonkeyPatch) -> 
         samples, rate_hz = soundfile.read(song)
         soundfile.write(tmp_path / name, samples, rate_hz)
     song.unlink()
-    for name in ("RUN_DIR", "IN", "simo-bsrnn-opt", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s"):
+    for name in ("RUN_DIR", "IN", "best", "kit", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s"):
         hparams = model_hparams(composed(tmp_path, "target=all", "model.features=4", "model.repeats=1"))
         write_hparams(tmp_path / name, hparams)
         write_weights(tmp_path / name / "weights.safetensors", build_network(hparams).state_dict())
@@ -283,12 +284,12 @@ def test_child_processes(command: str, world: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("command", of("download"))
 def test_downloads(command: str, world: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a server of this test, which has a small model of that name."""
-    name = shlex.split(command)[-1]
+    model = read_registry().meaning(shlex.split(command)[-1]).model
     registry = register(world, request.getfixturevalue("server"), model_archive())
-    registry.write_text(registry.read_text().replace("tiny:", f"{name}:"))
+    registry.write_text(registry.read_text().replace("little:", "best:").replace("tiny", model))
     monkeypatch.setattr(sys, "argv", [*command.split(), "--registry", str(registry), "-o", str(world / "downloads")])
     assert exit_code_of("demix-download") in (0, None)
-    assert {file.name for file in (world / "downloads" / name).iterdir()} == {"vocals.ckpt", "bass.ckpt"}
+    assert {file.name for file in (world / "downloads" / model).iterdir()} == {"vocals.ckpt", "bass.ckpt"}
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import yaml
 from rich.console import Console
 
-from demixer.checkpoints.registry import read_registry, registry_table
+from demixer.checkpoints.listing import names_table, registry_table
+from demixer.checkpoints.registry import read_registry
 from demixer.data.index import Index, Segment, covered_samples, read_index, write_index
 from tests.fuzz.checkpoints import load_and_separate, published, write_published
 from tests.fuzz.formats import Format
@@ -72,17 +73,35 @@ class RegistryFormat(Format):
     """``registry.yaml``."""
 
     good: ClassVar = {
-        name: {
-            "about": "a model",
-            "page": "https://example.org/page",
-            "url": f"https://example.org/{name}.zip",
-            "bytes": 1000,
-            "md5": "0d1e298e725bf45577a4f61e0a30c2b1",
-            "targets": ["vocals", "bass"],
-            "licence": "MIT",
-            "csdr_db": {"vocals": 9.14, "bass": 7.72},
-        }
-        for name in ("one", "two")
+        "names": {
+            "fast": {"model": "one", "purpose": "a try"},
+            "kit": {"model": "two", "purpose": "p", "stems": ["kick"]},
+        },
+        "sources": {"page": "the model's page"},
+        "models": {
+            name: {
+                "about": "a model",
+                "by": "somebody",
+                "page": "https://example.org/page",
+                "architecture": "bsrnn",
+                "targets": ["kick", "bass"],
+                "licence": "MIT",
+                "scores_db": {"kick": 9.14, "bass": 7.72},
+                "measured": "SDR by somebody",
+                "verified": False,
+                "read_in": {"files": "page", "scores": "page"},
+                "files": [
+                    {
+                        "name": "x.ckpt",
+                        "url": "https://example.org/x",
+                        "bytes": 1000,
+                        "md5": "0d1e298e725bf45577a4f61e",
+                    },
+                    {"name": "x.yaml", "url": "https://example.org/y", "bytes": 100},
+                ],
+            }
+            for name in ("one", "two")
+        },
     }
 
     def write(self, folder: Path, random: Random) -> Path:
@@ -91,8 +110,8 @@ class RegistryFormat(Format):
         return path
 
     def use(self, path: Path) -> str:
-        screen = io.StringIO()
-        Console(file=screen, width=200).print(registry_table(read_registry(path)))
+        screen, registry = io.StringIO(), read_registry(path)
+        Console(file=screen, width=200).print(names_table(registry), registry_table(registry))
         shown = screen.getvalue().replace("\n", "")
         assert shown.isprintable(), f"{shown!r} steers a terminal"
         return ""

@@ -133,6 +133,8 @@ def _append(session: Session, url: str, part: Path, size_bytes: int) -> Iterator
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
         if answer.status_code not in (200, 206):
             raise UserError(f"{url} answers {answer.status_code} {answer.reason}")
+        if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
+            raise UserError(f"{url} answers with a web page instead of the file: open it in a browser to see why")
         resumed = answer.status_code == 206
         if resumed and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise UserError(f"{url} answers another range than asked: {answer.headers.get('Content-Range')}")

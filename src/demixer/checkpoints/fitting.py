@@ -61,6 +61,15 @@ def check_shapes(weights: Mapping[str, Tensor], shapes: Iterable[tuple[str, Shap
     )
 
 
+def check_keys(keys: Collection[str], expected: Collection[str], file: Path) -> None:
+    """Refuse weights whose keys are not those that their network has.
+
+    Raises:
+        UserError: it lists what is missing or left over.
+    """
+    _refuse(file, missing=set(expected) - set(keys), left_over=set(keys) - set(expected))
+
+
 def check_finite(weights: Mapping[str, Tensor], file: Path) -> None:
     """Refuse weights that hold infinity or what is no number: whatever they separate becomes so, too.
 

@@ -9,6 +9,8 @@ models is one model of all their targets; which layout a file has is for :mod:`d
 import re
 from pathlib import Path
 
+from demixer.checkpoints.obtaining import download
+from demixer.checkpoints.registry import read_registry
 from demixer.errors import UserError
 from demixer.paths import SHIPPED_MODELS_DIR, downloads_dir
 
@@ -16,7 +18,8 @@ HPARAMS_NAME = "hparams.yaml"
 WEIGHTS_NAME = "weights.safetensors"
 RUN_WEIGHTS_DIR = "weights"
 LAST_NAME = "last.ckpt"
-SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth")
+SUFFIXES = (".safetensors", ".ckpt", ".chpt", ".pt", ".pth")
+SETTINGS_SUFFIXES = (".yaml", ".yml")
 _STEP = re.compile(r"step[=_-]?(\d+)")
 _USDR = re.compile(r"usdr=?(-?\d+(?:\.\d+)?)")  # older runs have usdr=4.722, which Hydra's grammar does not take
 
@@ -42,13 +45,14 @@ def locate_networks(path: Path) -> list[tuple[Path, Path]]:
 
     Args:
         path: a saved model's or a run's folder, a weights file in one, a folder of published checkpoints, a folder of
-            such folders, or the name of a shipped or downloaded model.
+            such folders, or the name of a model that is shipped or registered; the latter is downloaded if need be.
 
     Raises:
         UserError: there is no model.
     """
     path = _existing(path)
     if path.is_file():
+        path = _weights_of_settings(path) if path.suffix in SETTINGS_SUFFIXES else path
         folder = path.parent.parent if path.parent.name == RUN_WEIGHTS_DIR else path.parent
         return [(folder, path)]
     if own := _own_weights(path):
@@ -64,11 +68,53 @@ def locate_networks(path: Path) -> list[tuple[Path, Path]]:
     return networks
 
 
+def settings_beside(weights: Path) -> Path | None:
+    """The published YAML of a weights file: ``x.yaml`` or ``config_x.yaml`` of ``x.ckpt``, or the only one beside it.
+
+    Raises:
+        UserError: there are several, none of them with its name.
+    """
+    files = sorted(file for file in weights.absolute().parent.iterdir() if file.suffix in SETTINGS_SUFFIXES)
+    files = [file for file in files if file.name != HPARAMS_NAME and not file.name.startswith(".")]
+    names = (weights.stem, f"config_{weights.stem}", f"{weights.stem}_config")
+    own = [file for name in names for file in files if file.stem == name]
+    if len(files) > 1 and not own:
+        raise UserError(
+            f"`{weights}` has several YAML files beside it ({', '.join(file.name for file in files)}): name the one of "
+            f"its settings `{weights.stem}.yaml`"
+        )
+    return next(iter(own or files), None)
+
+
+def _weights_of_settings(settings: Path) -> Path:
+    """The weights file that a YAML was published with."""
+    folder = settings.absolute().parent
+    for file in _weights_in(folder):
+        if settings_beside(file) == folder / settings.name:
+            return file
+    raise UserError(f"`{settings}` holds settings, and the checkpoint that they describe is not beside it")
+
+
+def stems_meant(path: Path) -> tuple[str, ...]:
+    """Those of a model's stems that people mean by a name; none stands for all of them."""
+    meant = None if _found(path) else read_registry().meaning(str(path))
+    return meant.stems if meant else ()
+
+
 def _existing(path: Path) -> Path:
-    for candidate in (path, *(folder / path for folder in _model_folders())):
-        if candidate.exists():
-            return candidate
-    raise UserError(f"no model at `{path}`: give a run's folder, a checkpoint in it, or one of {shipped_models()}")
+    """What a path means: itself, a model that is here, or one that is downloaded now."""
+    if found := _found(path):
+        return found
+    registry = read_registry()
+    if meant := registry.meaning(str(path)):
+        return _found(Path(meant.model)) or download(meant.model)
+    raise UserError(
+        f"no model at `{path}`: give a run's folder, a checkpoint in it, or a name; {registry.near(str(path))}"
+    )
+
+
+def _found(path: Path) -> Path | None:
+    return next((place for place in (path, *(folder / path for folder in _model_folders())) if place.exists()), None)
 
 
 def _own_weights(folder: Path) -> Path | None:

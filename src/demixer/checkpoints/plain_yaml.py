@@ -7,7 +7,7 @@ import yaml
 
 from demixer.errors import UserError, of_system, one_line
 
-LARGEST_BYTES = 1 << 18  # a model's settings take 1 to 4 kB, the registry 2; PyYAML reads 100 kB in a second
+LARGEST_BYTES = 1 << 18  # a model's settings take 1 to 4 kB, the registry 20; PyYAML reads 100 kB in a second
 MOST_VALUES = 20_000  # once every alias is written out
 DEEPEST = 32  # values inside of values; settings have five
 _TOO_DEEP = f"its values lie more than {DEEPEST} deep in each other"

@@ -1,40 +1,31 @@
-"""The public models that can be downloaded by name: ``saved_models/registry.yaml``."""
+"""What there is to download, and what people call it; ``saved_models/registry.yaml`` explains its fields."""
 
 import re
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from demixer.checkpoints.archive import unpack
-from demixer.checkpoints.download import Expected, fetch
-from demixer.checkpoints.locating import locate_networks, shipped_models
-from demixer.checkpoints.locking import only_one
+from demixer.checkpoints.download import Expected
 from demixer.checkpoints.plain_yaml import read_yaml
 from demixer.checkpoints.settings import Settings
-from demixer.errors import UserError, brief, shown, told
+from demixer.errors import UserError, brief
 from demixer.paths import SHIPPED_MODELS_DIR
 
 REGISTRY = SHIPPED_MODELS_DIR / "registry.yaml"
+UNKNOWN = "unknown"  # a licence of which its author says nothing
 _NAME = re.compile(r"\w[\w.-]{0,59}")  # becomes a folder's name
+_FILE = re.compile(r"\w[\w.-]{0,119}\.(zip|ckpt|chpt|pt|pth|safetensors|yaml)")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A downloadable model, as ``saved_models/registry.yaml`` describes its fields."""
+class RemoteFile:
+    """A file to download."""
 
     name: str
-    about: str
-    page: str
     url: str
     bytes: int
-    targets: tuple[str, ...]
-    licence: str
-    csdr_db: Mapping[str, float]
     md5: str | None = None
     sha256: str | None = None
 
@@ -43,91 +34,121 @@ class Entry:
         return Expected(self.bytes, {"sha256": self.sha256, "md5": self.md5})
 
 
-def read_registry(file: Path = REGISTRY) -> dict[str, Entry]:
-    """Read the registry.
+@dataclass(frozen=True)
+class Entry:
+    """A downloadable model."""
+
+    name: str
+    about: str
+    by: str
+    page: str
+    architecture: str
+    targets: tuple[str, ...]
+    licence: str
+    verified: bool
+    read_in: Mapping[str, str]
+    files: tuple[RemoteFile, ...]
+    scores_db: Mapping[str, float] = field(default_factory=dict)
+    measured: str = ""
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def size(self) -> str:
+        return f"{max(1, round(self.bytes / 1e6))} MB"
+
+
+@dataclass(frozen=True)
+class Name:
+    """What people call a model, or some of its stems; no stems are all of them."""
+
+    model: str
+    purpose: str
+    stems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The downloadable models, and the names for people: of some of them, and of what is shipped."""
+
+    models: Mapping[str, Entry]
+    names: Mapping[str, Name]
+
+    def meaning(self, name: str) -> Name | None:
+        """What a name means, whether people or the registry call a model so; None: nothing."""
+        return self.names.get(name) or (Name(name, self.models[name].about) if name in self.models else None)
+
+    def near(self, name: str) -> str:
+        """A hint at the names that are nearest to one that is none."""
+        near = get_close_matches(name, [*self.names, *self.models], n=3, cutoff=0.5)
+        known = f"known are {', '.join(self.names)} and those of demix --list-models"
+        return f"did you mean {' or '.join(near)}?" if near else known
+
+
+def read_registry(file: Path | None = None) -> Registry:
+    """Read the registry: this program's, or another.
 
     Raises:
         UserError: it is missing, or an entry lacks something, or holds what it cannot.
     """
+    file = file or REGISTRY
     try:
-        rows = Settings(read_yaml(file))
-        return {name: _entry(name, rows.section(name, needed=True)) for name in rows.values}
+        content = Settings(read_yaml(file))
+        content.only(["models", "names", "sources"])
+        models, names = content.section("models", needed=True), content.section("names")
+        sources = content.section("sources").values
+        return Registry(
+            {_checked(name): _entry(name, models.section(name, needed=True), sources) for name in models.values},
+            {_checked(name): _name(names.section(name, needed=True)) for name in names.values},
+        )
     except UserError as error:
-        needed = ", ".join(field.name for field in fields(Entry) if field.default is not None)
-        raise UserError(f"cannot read the registry `{file}` (entries need {needed}, md5 or sha256): {error}") from error
+        raise UserError(f"cannot read the registry `{file}`: {error}") from error
 
 
-def _entry(name: object, row: Settings) -> Entry:
+def _name(row: Settings) -> Name:
+    row.only([one.name for one in fields(Name)])
+    return Name(_checked(row.text("model")), row.text("purpose"), _texts(row, "stems") if "stems" in row.values else ())
+
+
+def _entry(name: str, row: Settings, sources: Mapping[str, Any]) -> Entry:
+    row.only([one.name for one in fields(Entry) if one.name != "name"])
+    texts = {key: row.text(key) for key in ("about", "by", "page", "architecture", "licence")}
+    scores, read_in = row.section("scores_db"), row.section("read_in", needed=True)
+    told = {key: str(sources[read_in.choice(key, sources)]) for key in read_in.values}
+    files = row.values.get("files")
+    if not isinstance(files, list) or not files:
+        raise row.refuse("files", "must be a list of files")
+    return Entry(
+        name,
+        **texts,
+        targets=_texts(row, "targets"),
+        verified=row.choice("verified", (True, False)),
+        read_in=told,
+        files=tuple(_file(Settings(file, row.where, f"{row.path}files.")) for file in files),
+        scores_db={str(target): scores.number(target, -100, 100) for target in scores.values},
+        measured=row.text("measured") if scores.values else "",
+    )
+
+
+def _file(row: Settings) -> RemoteFile:
+    row.only([one.name for one in fields(RemoteFile)])
+    name = row.text("name")
+    if not _FILE.fullmatch(name):
+        raise row.refuse("name", "must be the name of an archive (.zip), of weights or of a .yaml")
+    sums = {key: row.text(key).lower() for key in ("md5", "sha256") if row.values.get(key) is not None}
+    return RemoteFile(name, row.text("url"), row.whole("bytes", 1, 1 << 40), **sums)
+
+
+def _checked(name: object) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UserError(f"{brief(name)} is no name of a model: letters, digits, dot, - and _ only")
-    row.only([field.name for field in fields(Entry) if field.name != "name"])
-    texts = {key: row.text(key) for key in ("about", "page", "url", "licence")}
-    sums = {key: row.text(key).lower() for key in ("md5", "sha256") if row.values.get(key) is not None}
-    if not sums:
-        raise UserError(f"`{name}` has neither `md5` nor `sha256`")
-    targets, scores = row.values.get("targets"), row.section("csdr_db", needed=True)
-    if not isinstance(targets, list) or not all(isinstance(target, str) for target in targets):
-        raise row.refuse("targets", "must be a list of names")
-    csdr_db = {str(target): scores.number(target, -100, 100) for target in scores.values}
-    return Entry(name, bytes=row.whole("bytes", 1, 1 << 40), targets=tuple(targets), csdr_db=csdr_db, **texts, **sums)
+    return name
 
 
-def download(name: str, output: Path, registry: Path = REGISTRY, pause_seconds: float = 2.0) -> Path:
-    """Fetch, verify and unpack a model, unless it is there already; returns its folder.
-
-    Of several processes that want the same model one fetches it, and the others wait.
-
-    Raises:
-        UserError: the name is unknown, the disk too small or not to be written to, or the download is not what was
-            registered.
-    """
-    entries, folder = read_registry(registry), output / name
-    if name not in entries:
-        raise UserError(f"no model {name!r} to download: known are {', '.join(entries)}")
-    with told(f"cannot download {name} to `{output}`"):
-        if not folder.is_dir():
-            output.mkdir(parents=True, exist_ok=True)
-            with only_one(output / f".{name}.lock", f"downloads {name}"):
-                _fetch_and_unpack(entries[name], folder, pause_seconds)
-        locate_networks(folder)
-    return folder
-
-
-def _fetch_and_unpack(entry: Entry, folder: Path, pause_seconds: float) -> None:
-    if folder.is_dir():  # another process was faster
-        return
-    archive = folder.with_name(f"{entry.name}.zip")
-    if archive.exists():
-        if differences := entry.expected.differences(archive):
-            raise UserError(
-                f"`{archive}` is not the file that is registered: {'; '.join(differences)}. Remove it to download it "
-                "again, or correct the registry"
-            )
-    else:
-        free, needed = shutil.disk_usage(folder.parent).free, round(2.2 * entry.bytes)
-        if free < needed:
-            takes = f"{entry.name} takes {needed / 1e9:.1f} GB to unpack"
-            raise UserError(f"`{folder.parent}` has {free / 1e9:.1f} GB free, and {takes}")
-        fetch(entry.url, archive, entry.expected, pause_seconds)
-    unpack(archive, folder)
-    archive.unlink()
-
-
-def print_models(registry: Path = REGISTRY) -> None:
-    """Say on the screen which models are here, and which can be downloaded."""
-    entries = read_registry(registry)
-    console = Console()
-    console.print("here:", *(Text(shown(name)) for name in shipped_models()), end="\n\n")
-    console.print(registry_table(entries))
-
-
-def registry_table(entries: dict[str, Entry]) -> Table:
-    """For the screen: what there is, how large, how good."""
-    table = Table("name", "GB", "cSDR in dB")
-    for name in ("what it is", "licence"):
-        table.add_column(name, overflow="fold")  # an address may not lose its end
-    for entry in entries.values():
-        scores = " · ".join(f"{target} {value:.2f}" for target, value in entry.csdr_db.items())
-        cells = (entry.name, f"{entry.bytes / 1e9:.1f}", scores, f"{entry.about} {entry.page}", entry.licence)
-        table.add_row(*(Text(shown(cell)) for cell in cells))  # as it is: no brackets that colour or link
-    return table
+def _texts(row: Settings, key: str) -> tuple[str, ...]:
+    values = row.values.get(key)
+    if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
+        raise row.refuse(key, "must be a list of names")
+    return tuple(values)

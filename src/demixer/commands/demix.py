@@ -28,6 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("-i", "--in-path", type=file_name, nargs="+", metavar="SONG", default=[], help="the same")
     add("-o", "--out-path", type=file_name, default=Path("stems"), help="folder for the stems; default: %(default)s/")
     add("--list-models", action="store_true", help="list the models that are here and those to download, and stop")
+    add("--stem", metavar="STEM", help="with --list-models: only the models that separate it, as guitar")
     add = parser.add_argument_group("what is separated").add_argument
     add("-t", "--target", dest="targets", nargs="+", help="which stems to write; default: all that the model has")
     add("--two-stems", metavar="TARGET", help="write TARGET and no_TARGET, everything else")
@@ -36,7 +37,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--end", dest="end_seconds", type=time_seconds, metavar="TIME", help="only up to there, for a quick try")
     add("--downmix", action="store_true", help="mix 5.1 and the like down to stereo, by ITU-R BS.775 without LFE")
     add = parser.add_argument_group("what separates it").add_argument
-    add("-c", "--ckpt-path", action="append", metavar="MODEL", help=f"name, folder or file; default: {DEFAULT_MODEL}")
+    add("-c", "--ckpt-path", action="append", metavar="MODEL", help="best, or another of --list-models; or a path")
     add("--weights", type=float, nargs="+", help="-c A -c B: targets are means of the models that have them; by these")
     add("--then", action="append", default=[], metavar="STEM=MODEL", help="take STEM apart into STEM_… and STEM_rest")
     add("-d", "--device", default="auto", help=DEVICE_HELP)
@@ -65,16 +66,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     args.songs += args.in_path
     if not args.songs and not args.list_models:
         parser.error("name a song or a folder: SONG, or -i SONG")
+    if args.stem and not args.list_models:
+        parser.error("--stem goes with --list-models; -t chooses which stems are written")
     return args
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     if args.list_models:
-        from demixer.checkpoints.registry import print_models
+        from demixer.checkpoints.listing import print_models
 
-        print_models()
+        print_models(stem=args.stem)
         return 0
+    from demixer.checkpoints.hint import tell_of_best
     from demixer.separation.combining import Combination
     from demixer.separation.cutting import Cutting
     from demixer.separation.memory import keep_freed_memory
@@ -89,6 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     cutting = Cutting(args.segment, args.overlap, args.batch_size, args.shifts)
     models = Combination(args.ckpt_path or [DEFAULT_MODEL], args.weights, args.then, args.tta, cutting)
     process = Process.from_environment()
+    if process.rank == 0 and not (args.ckpt_path or args.quiet or args.json):
+        tell_of_best()
     with process.leaving_together():
         separator = models.load(process.device(args.device), args.precision)
         recipe = Recipe.of(separator, options, models, args.precision)

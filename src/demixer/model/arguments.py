@@ -19,6 +19,7 @@ RATES_HZ = (1_000, 1_000_000)  # as songs'
 Kind = Callable[[Settings, str], Any]
 _size = partial(Settings.whole, lowest=1, highest=LARGEST_SIZE)
 _modules = partial(Settings.whole, lowest=1, highest=MOST_MODULES)
+_layers = partial(Settings.whole, lowest=0, highest=MOST_MODULES)
 _factor = partial(Settings.whole, lowest=1, highest=LARGEST_FACTOR)
 
 
@@ -27,17 +28,36 @@ def _of(known: Mapping[str, Kind]) -> Kind:
     return lambda settings, name: None if settings.values.get(name) is None else checked(settings.section(name), known)
 
 
+_share = partial(Settings.number, lowest=0, highest=1)
+_switch = partial(Settings.choice, known=(True, False))
+_MASK = _of({"hidden_factor": _factor, "hidden_layers": _layers})
 _SEQUENCE: dict[str, Kind] = {
     "features": _size,
     "repeats": _modules,
     "rnn": partial(Settings.choice, known=("lstm", "gru")),
     "rnn_factor": _factor,
-    "mask": _of({"hidden_factor": _factor, "hidden_layers": _modules}),
+    "mask": _MASK,
+}
+_ROFORMER: dict[str, Kind] = {
+    "features": _size,
+    "repeats": _modules,
+    "time_depth": _layers,
+    "band_depth": _layers,
+    "linear_depth": _layers,
+    "skip": _switch,
+    "channels": partial(Settings.whole, lowest=1, highest=2),
+    "zero_dc": _switch,
+    "mask": _MASK,
+    "heads": _modules,
+    "head_width": _size,
+    "feed_forward_factor": partial(Settings.number, lowest=1e-3, highest=LARGEST_FACTOR),
+    "dropout": _share,
+    "biases": _switch,
 }
 ARGUMENTS: dict[str, dict[str, Kind]] = {
     "bandsplitrnn": {
         **_SEQUENCE,
-        "dropout": partial(Settings.number, lowest=0, highest=1),
+        "dropout": _share,
         "tac": _of({"factor": _factor, "activation": partial(Settings.choice, known=("prelu", "tanh"))}),
         "attention": _of({"heads": _modules, "width": _size}),
         "norm_eps": partial(Settings.number, lowest=1e-20, highest=1),  # none at all divides silence by zero
@@ -45,8 +65,10 @@ ARGUMENTS: dict[str, dict[str, Kind]] = {
     "fixed_window": {
         **_SEQUENCE,
         "frames": partial(Settings.whole, lowest=2, highest=LARGEST_SIZE),  # one frame has no length
-        "frames_last": partial(Settings.choice, known=(True, False)),
+        "frames_last": _switch,
     },
+    "bs_roformer": _ROFORMER,
+    "mel_band_roformer": _ROFORMER,
 }
 
 NEEDED = ("frames",)  # all others have defaults

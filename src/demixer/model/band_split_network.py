@@ -63,10 +63,18 @@ class BandSplitNetwork(nn.Module):
         """
         with torch.autocast(values.device.type, enabled=False):  # else the song itself would be rounded to bf16
             x = self.split(values)
-        again = self.checkpointing and torch.is_grad_enabled()
+        return self.mask(self.run_sequence(x, channels)).float()
+
+    def run_sequence(self, x: Tensor, channels: int) -> Tensor:
+        """One module after the other on the features (K, T, M, N)."""
         for module in self.sequence:
-            x = checkpoint(module, x, channels, use_reentrant=False) if again else module(x, channels)
-        return self.mask(x).float()
+            x = self.run_module(module, x, channels)
+        return x
+
+    def run_module(self, module: nn.Module, *arguments: Any) -> Tensor:
+        """A module's output, of which nothing else is kept for the gradient where there is ``checkpointing``."""
+        again = self.checkpointing and torch.is_grad_enabled()
+        return checkpoint(module, *arguments, use_reentrant=False) if again else module(*arguments)
 
     def compile(self, **options: Any) -> None:
         """Compile the real-valued parts, one by one: the complex mask and its product stay outside.

@@ -9,14 +9,18 @@ from demixer.model.arguments import ARGUMENTS, MOST_BANDS, RATES_HZ, check_bands
 from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.layouts.fixed_window import FixedWindowNetwork, FixedWindowRNN
-from demixer.model.modules.bands import band_widths_bins
+from demixer.model.modules.bands import band_widths_bins, mel_bands
 from demixer.model.modules.spectrogram import LARGEST_N_FFT, Spectrogram
+from demixer.model.roformer import BSRoFormer, MelBandRoFormer
 from demixer.model.separation_network import SeparationNetwork
 
 ARCHITECTURES: dict[str, tuple[type[BandSplitNetwork], type[SeparationNetwork]]] = {
     "bandsplitrnn": (BandSplitRNN, SeparationNetwork),
     "fixed_window": (FixedWindowRNN, FixedWindowNetwork),
+    "bs_roformer": (BSRoFormer, SeparationNetwork),
+    "mel_band_roformer": (MelBandRoFormer, SeparationNetwork),
 }
+OF_BANDS = ("architecture", "band_edges", "mel_bands", "bands_bins")  # settings of `model` that are no arguments
 
 
 def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
@@ -24,9 +28,10 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
 
     Args:
         hparams: ``targets`` (names), ``bands_hz`` (rows up_to, width) or ``bands_bins`` (each band's width),
-            ``featurizer`` (n_fft, hop_samples, sample_rate_hz) and ``model``: ``architecture``, one of
+            ``featurizer`` (n_fft, hop_samples, window_samples, sample_rate_hz) and ``model``: ``architecture``, one of
             ``ARCHITECTURES`` ("bandsplitrnn" where it is not given), its arguments (:class:`BandSplitRNN`), and
-            ``band_edges``, which says how ``bands_hz`` become bins.
+            ``band_edges``, which says how ``bands_hz`` become bins. Bands of its own, ``model.bands_bins`` or a number
+            of ``model.mel_bands``, which overlap, come before those.
 
     Raises:
         UserError: a setting is missing, unknown or impossible.
@@ -39,29 +44,34 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
 
 def _built(hparams: Settings) -> SeparationNetwork:
     featurizer, model = hparams.section("featurizer", needed=True), hparams.section("model", needed=True)
-    featurizer.only(("n_fft", "hop_samples", "sample_rate_hz"))
+    featurizer.only(("n_fft", "hop_samples", "window_samples", "sample_rate_hz"))
     sample_rate_hz = featurizer.whole("sample_rate_hz", *RATES_HZ)
-    sizes = {"n_fft": 2048, "hop_samples": 512}
-    spectrogram = Spectrogram(**{name: featurizer.whole(name, 1, LARGEST_N_FFT, sizes[name]) for name in sizes})
+    n_fft = featurizer.whole("n_fft", 1, LARGEST_N_FFT, default=2048)
+    others = {"hop_samples": 512, "window_samples": n_fft}
+    spectrogram = Spectrogram(n_fft, **{name: featurizer.whole(name, 1, n_fft, others[name]) for name in others})
     architecture = model.choice("architecture", ARCHITECTURES, "bandsplitrnn")
     of_spectra, of_waveforms = ARCHITECTURES[architecture]
-    own = {name: value for name, value in model.values.items() if name not in ("architecture", "band_edges")}
+    own = {name: value for name, value in model.values.items() if name not in OF_BANDS}
     arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
-    widths, targets = _widths(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
+    bands, targets = _bands(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
     if not is_list(targets):
         raise hparams.refuse("targets", "must be a list of names")
-    return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(widths, len(targets), **arguments))
+    return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(targets=len(targets), **bands, **arguments))
 
 
-def _widths(hparams: Settings, model: Settings, spectrogram: Spectrogram, sample_rate_hz: int) -> list[int]:
-    """Each band's width in bins, together those of the spectrogram."""
+def _bands(hparams: Settings, model: Settings, spectrogram: Spectrogram, sample_rate_hz: int) -> dict[str, list[int]]:
+    """Each band's width in bins, and its first bin where they overlap."""
     edges = model.choice("band_edges", ("nominal", "whole_bins"), "nominal")
-    check_bands(hparams)
-    widths = hparams.values.get("bands_bins")
+    if model.values.get("mel_bands") is not None:
+        first_bins, widths = mel_bands(model.whole("mel_bands", 1, MOST_BANDS), spectrogram.n_fft, sample_rate_hz)
+        return {"widths": widths, "first_bins": first_bins}
+    told = hparams if model.values.get("bands_bins") is None else model
+    check_bands(told)
+    widths = told.values.get("bands_bins")
     if widths is None:
-        widths = band_widths_bins(hparams.values["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
+        widths = band_widths_bins(told.values["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
     if sum(widths) != spectrogram.bins:
         raise ValueError(f"`bands_bins` add up to {sum(widths)} bins instead of {spectrogram.bins}")
     if len(widths) > MOST_BANDS:
         raise ValueError(f"`bands_hz` make {len(widths)} bands, more than {MOST_BANDS}")
-    return list(widths)
+    return {"widths": list(widths)}

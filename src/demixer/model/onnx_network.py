@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demixer.errors import UserError
 from demixer.model.modules.band_sequence import ResidualRNN
 from demixer.model.modules.spectrogram import Spectrogram
 from demixer.model.pretrained import NetworkBank
@@ -20,9 +19,6 @@ from demixer.model.separation_network import SeparationNetwork
 
 class OnnxNetwork(nn.Module):
     """A copy of a separation network, for export.
-
-    Raises:
-        UserError: the hop does not divide the transform's length.
 
     Shapes:
         (B, C, L) → (B, S, C, L), L at least n_fft / 2 + 1, or the network's fixed window.
@@ -55,12 +51,11 @@ class OnnxTransform(nn.Module):
     def __init__(self, spectrogram: Spectrogram) -> None:
         super().__init__()
         self.n_fft, self.hop = spectrogram.n_fft, spectrogram.hop_samples
-        if self.n_fft % self.hop:
-            raise UserError(f"`hop_samples` (={self.hop}) must divide `n_fft` (={self.n_fft}) for the export")
+        self.window_samples = spectrogram.window_samples
         self.register_buffer("window", spectrogram.window.clone())
 
     def forward(self, waveform: Tensor) -> Tensor:
-        if 4 * self.hop > self.n_fft:  # as in Spectrogram.padded_length
+        if 4 * self.hop > self.window_samples:  # as in Spectrogram.padded_length
             waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop))
         batch, channels, length = waveform.shape
         padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2), mode="reflect").flatten(0, 1).unsqueeze(2)
@@ -78,9 +73,9 @@ class OnnxTransform(nn.Module):
         return (signal / power).unflatten(0, tuple(spectra.shape[:3]))
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        """(M, T, n_fft) → (M, (T - 1) · hop + n_fft): block j of frame t comes to lie at block t + j."""
-        count = self.n_fft // self.hop
-        blocks = frames.unflatten(2, (count, self.hop))
+        """(M, T, n_fft) → (M, (T - 1) · hop + n_fft or a little more): block j of frame t comes to lie at t + j."""
+        count = -(-self.n_fft // self.hop)
+        blocks = F.pad(frames, (0, count * self.hop - self.n_fft)).unflatten(2, (count, self.hop))
         return sum(F.pad(blocks[:, :, j], (0, 0, j, count - 1 - j)) for j in range(count)).flatten(1)
 
 

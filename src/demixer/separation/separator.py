@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from demixer.checkpoints.locating import stems_meant
+from demixer.cores import items_at_once, spread_over_cores
 from demixer.errors import UserError
 from demixer.model.pretrained import load_pretrained
 from demixer.separation.audio_params import AudioParams
-from demixer.separation.cores import items_at_once, spread_over_cores
 from demixer.separation.devices import choose_device, choose_precision
 from demixer.separation.overlap_add import overlap_add
 from demixer.separation.streams import drop_first, in_step
@@ -65,7 +66,8 @@ class Separator(WaveformSeparator):
         """Load a saved model, a training run, or a public checkpoint of another implementation.
 
         Args:
-            path: the name of a shipped or downloaded model, a model's or a run's folder, or a checkpoint file in it.
+            path: the name of a shipped or registered model (the latter is downloaded if need be), a model's or a run's
+                folder, or a checkpoint file in it.
             device: cpu, cuda, cuda:N, mps, or auto for the best that is present.
             precision: fp32, bf16 or fp16 (about twice as fast), or auto: bf16 where the device has it natively, fp16
                 on GPUs that have only that.
@@ -75,6 +77,8 @@ class Separator(WaveformSeparator):
         """
         chosen = choose_device(device)
         network, params = load_pretrained(Path(path))
+        if stems := stems_meant(Path(path)):
+            network = network.only(stems)
         network.to(chosen).eval().requires_grad_(False)
         try:
             params = AudioParams.from_mapping(params)

@@ -9,12 +9,12 @@ from demixer.checkpoints.hparams import read_hparams
 from demixer.checkpoints.locating import HPARAMS_NAME
 from demixer.checkpoints.weights import read_content
 from demixer.errors import UserError, brief
-from demixer.model.layouts import amanteur, crlandsc, magron, own
+from demixer.model.layouts import amanteur, crlandsc, magron, msst, own
 from demixer.model.layouts.saved import Checkpoint, SavedNetwork
 
 MOST_TARGETS = 64  # each is a mask estimator to build; orchestras are split into a dozen
 _TARGET = re.compile(r"\w[\w -]{0,59}")
-LAYOUTS = (own, magron, amanteur, crlandsc)
+LAYOUTS = (own, magron, amanteur, crlandsc, msst)
 
 
 def read_network(folder: Path, file: Path) -> SavedNetwork:
@@ -39,6 +39,7 @@ def read_network(folder: Path, file: Path) -> SavedNetwork:
                 raise error if str(file) in str(error) else UserError(f"`{file}`: {error}") from error
             _check_targets(saved.hparams.get("targets"), file)
             return saved
+    msst.refuse_other(file)
     known = "; ".join(layout.NAME for layout in LAYOUTS)
     some = ", ".join(key[:100] for key in list(checkpoint.state_dict)[:5])
     raise UserError(f"the weights `{file}` have no layout that is known here ({known}): their keys begin {some}")

@@ -24,9 +24,9 @@ class Checkpoint:
 
     @property
     def state_dict(self) -> Mapping[str, Any]:
-        """Lightning's state dict, or the whole content where that is bare."""
-        inner = self.content.get("state_dict")
-        return inner if isinstance(inner, Mapping) else self.content
+        """The state dict beside an optimiser's, under any of the names in use, or the content where that is bare."""
+        inner = (self.content.get(name) for name in ("state_dict", "model_state_dict", "model"))
+        return next((state for state in inner if isinstance(state, Mapping)), self.content)
 
 
 @dataclass(frozen=True)

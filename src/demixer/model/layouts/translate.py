@@ -27,12 +27,21 @@ def count(state: State, pattern: str) -> int:
     >>> count({"BN.0.0.weight": 0, "BN.1.0.weight": 0}, "BN.#.0.weight")
     2
     """
-    shape = re.compile(r"(\d{1,9})".join(map(re.escape, pattern.split("#"))))
-    found = sorted({int(match[1]) for key in state if (match := shape.fullmatch(key))})
+    found = numbers(state, pattern)
     if found != list(range(len(found))):
         missing = next(number for number in range(len(found)) if number not in found)
         raise UserError(f"the weights lack {pattern.replace('#', str(missing))}, and have {found[-1]}")
     return len(found)
+
+
+def numbers(state: State, pattern: str) -> list[int]:
+    """The numbers, sorted, that stand for ``#`` of a pattern in keys.
+
+    >>> numbers({"net.0.weight": 0, "net.2.weight": 0}, "net.#.weight")
+    [0, 2]
+    """
+    shape = re.compile(r"(\d{1,9})".join(map(re.escape, pattern.split("#"))))
+    return sorted({int(match[1]) for key in state if (match := shape.fullmatch(key))})
 
 
 def shape_of(state: State, key: str, axes: int) -> tuple[int, ...]:

@@ -27,6 +27,22 @@ class NormalisedLinear(nn.Module):
         return band_linear(standardised, weight, bias.squeeze(2))
 
 
+class ScaledLinear(nn.Module):
+    """A gain per input and a linear layer for each of G bands, folded into one batched product: (W·γ) x̂ + b.
+
+    Shapes:
+        (G, T, M, inputs) of unit root mean square → (G, T, M, outputs).
+    """
+
+    def __init__(self, bands: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm_weight = nn.Parameter(torch.ones(bands, inputs))
+        self.linear = BandLinear(bands, inputs, outputs)
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        return band_linear(normalised, self.linear.weight * self.norm_weight.unsqueeze(1), self.linear.bias)
+
+
 class BandLinear(nn.Module):
     """A linear layer for each of G bands, initialised as ``nn.Linear`` is.
 

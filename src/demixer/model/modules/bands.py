@@ -1,5 +1,6 @@
 """Which bins belong to which band, and how bands of equal width are computed together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -52,6 +53,46 @@ def band_widths_bins(
     return widths
 
 
+def mel_bands(count: int, n_fft: int, sample_rate_hz: int) -> tuple[list[int], list[int]]:
+    """Bands that overlap: each reaches over the bins of one filter of a mel filter bank (Slaney's scale).
+
+    Args:
+        count: K.
+        n_fft: length of the Fourier transform.
+        sample_rate_hz: sample rate of the waveform in Hz.
+
+    Returns:
+        Each band's first bin, and its width in bins. The first band also has the lowest bin, the last the highest.
+
+    Raises:
+        ValueError: a band or a bin would be left over.
+
+    >>> mel_bands(4, n_fft=16, sample_rate_hz=16000)
+    ([0, 1, 2, 4], [2, 3, 4, 5])
+    """
+    nyquist_hz, bins = sample_rate_hz / 2, n_fft // 2 + 1
+    if not 1 <= count <= bins:
+        raise ValueError(f"`mel_bands` (={count}) must lie in 1 … {bins}, the number of bins")
+    mels = torch.linspace(0, _mel(nyquist_hz), count + 2, dtype=torch.float64, device="cpu")
+    edges_hz = torch.where(mels < _MEL_BREAK, mels * _HZ_PER_MEL, 1000 * torch.exp((mels - _MEL_BREAK) * _LOG_STEP))
+    bins_hz = torch.arange(bins, dtype=torch.float64, device="cpu") * (sample_rate_hz / n_fft)
+    inside = (bins_hz > edges_hz[:-2, None]) & (bins_hz < edges_hz[2:, None])
+    inside[0, 0] = inside[-1, -1] = True
+    firsts, widths = inside.int().argmax(1).tolist(), inside.sum(1).tolist()
+    if min(widths) < 1 or not inside.any(0).all():
+        raise ValueError(f"`mel_bands` (={count}) leave a band or a bin empty at `n_fft` (={n_fft})")
+    return firsts, widths
+
+
+# Slaney's mel scale: linear up to 1000 Hz, logarithmic from there on
+_HZ_PER_MEL, _MEL_BREAK, _LOG_STEP = 200 / 3, 15.0, math.log(6.4) / 27
+
+
+def _mel(frequency_hz: float) -> float:
+    linear = frequency_hz / _HZ_PER_MEL
+    return linear if frequency_hz < 1000 else _MEL_BREAK + math.log(frequency_hz / 1000) / _LOG_STEP
+
+
 @dataclass(frozen=True)
 class BandGroup:
     """G bands of one width (in bins), as they are computed in one batched product."""
@@ -75,15 +116,17 @@ class BandTable(nn.Module):
 
     Args:
         widths: each band's width in bins, low to high.
+        first_bins: each band's first bin, where bands overlap; None: they tile the bins.
 
     Attributes:
         groups: the :class:`BandGroup`\ s; their concatenation holds each band once.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], first_bins: Sequence[int] | None = None) -> None:
         super().__init__()
         self.widths = tuple(widths)
-        first_bins = [0, *accumulate(self.widths)]
+        self.overlapping = first_bins is not None
+        first_bins = [0, *accumulate(self.widths)] if first_bins is None else first_bins
         self.groups = [
             BandGroup(
                 width,
@@ -93,13 +136,27 @@ class BandTable(nn.Module):
             for width in dict.fromkeys(self.widths)
         ]
         self._register("band_order", [k for group in self.groups for k in group.bands])
-        self._register("bin_order", [f for group in self.groups for f in group.bins])
+        bins = [f for group in self.groups for f in group.bins]
+        self._register("bin_order", None if self.overlapping else bins)
+        if self.overlapping:
+            self._register_places(bins)
         for i, group in enumerate(self.groups):
             self.register_buffer(f"bins_{i}", None if group.contiguous else torch.tensor(group.bins), persistent=False)
 
-    def _register(self, name: str, order: list[int]) -> None:
+    def _register_places(self, bins: list[int]) -> None:
+        """Keep where each bin's values lie side by side, as often as a bin is in a band, and what each counts."""
+        places: list[list[int]] = [[] for _ in range(max(bins) + 1)]
+        for place, f in enumerate(bins):
+            places[f].append(place)
+        most = max(map(len, places))
+        index = [[own[min(i, len(own) - 1)] for own in places] for i in range(most)]
+        shares = [[1 / len(own) if i < len(own) else 0.0 for own in places] for i in range(most)]
+        self.register_buffer("places", torch.tensor(index), persistent=False)
+        self.register_buffer("shares", torch.tensor(shares).unsqueeze(-1), persistent=False)
+
+    def _register(self, name: str, order: list[int] | None) -> None:
         """Keep the inverse of a permutation, or nothing where it is the identity."""
-        identity = order == list(range(len(order)))
+        identity = order is None or order == list(range(len(order)))
         self.register_buffer(name, None if identity else torch.tensor(order).argsort(), persistent=False)
 
     def split(self, spectrum: Tensor) -> list[Tensor]:
@@ -130,7 +187,10 @@ class BandTable(nn.Module):
         return parts
 
     def join_bins(self, parts: list[Tensor], values_per_bin: int) -> Tensor:
-        """Per group (G, M, width · P) → (M, F, P), bins low to high."""
+        """Per group (G, M, width · P) → (M, F, P), bins low to high: the mean of the bands where they overlap."""
         rows = parts[0].shape[1]
         joined = torch.cat([part.transpose(0, 1).reshape(rows, -1, values_per_bin) for part in parts], dim=1)
+        if self.overlapping:
+            pairs = zip(self.places.unbind(), self.shares.unbind(), strict=True)
+            return sum(joined.index_select(1, place) * share for place, share in pairs)
         return joined if self.bin_order is None else joined.index_select(1, self.bin_order)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ class MaskConfig:
 
     Args:
         hidden_factor: width of the hidden layers over N (the paper's 512 = 4 · 128).
-        hidden_layers: number of tanh layers (the paper's figure has one).
+        hidden_layers: number of tanh layers (the paper's figure has one); 0: the features are gated as they are.
     """
 
     hidden_factor: int = 4
@@ -31,18 +32,22 @@ class MaskEstimation(nn.Module):
     Args:
         estimators: one for each of the S targets: (K, T, M, N) standardised → (T, M, F, P).
         eps: of the normalisation.
+        normalise: (K, T, M, N) → the same; None: zero mean and unit variance of each band over all frames.
 
     Shapes:
         (K, T, M, N) → (S, T, M, F, P).
     """
 
-    def __init__(self, estimators: Iterable[nn.Module], eps: float = EPS) -> None:
+    def __init__(
+        self, estimators: Iterable[nn.Module], eps: float = EPS, normalise: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.eps = eps
+        self.normalise = normalise or partial(standardise, dim=1, eps=eps)
         self.estimators = nn.ModuleList(estimators)
 
     def forward(self, features: Tensor) -> Tensor:
-        standardised = for_products(standardise(features, dim=1, eps=self.eps))
+        standardised = for_products(self.normalise(features))
         return torch.stack([estimate(standardised) for estimate in self.estimators])
 
 
@@ -71,16 +76,17 @@ class TargetMask(nn.Module):
         projection: Callable[[int, int, int], nn.Module] = NormalisedLinear,
     ) -> None:
         super().__init__()
-        bands, hidden = len(table.widths), config.hidden_factor * features
+        layers = config.hidden_layers
+        bands, hidden = len(table.widths), (config.hidden_factor if layers else 1) * features
         self.table, self.values_per_bin = table, values_per_bin
-        self.first = projection(bands, features, hidden)
-        self.hidden = nn.ModuleList(BandLinear(bands, hidden, hidden) for _ in range(config.hidden_layers - 1))
+        self.first = projection(bands, features, hidden) if layers else None
+        self.hidden = nn.ModuleList(BandLinear(bands, hidden, hidden) for _ in range(layers - 1))
         self.outputs = nn.ModuleList(
             BandLinear(len(group.bands), hidden, 2 * group.width * values_per_bin) for group in table.groups
         )
 
     def forward(self, standardised: Tensor) -> Tensor:
-        x = torch.tanh(self.first(standardised))
+        x = standardised if self.first is None else torch.tanh(self.first(standardised))
         for layer in self.hidden:
             x = torch.tanh(layer(x))
         parts = [self.gate(output(part)) for output, part in zip(self.outputs, self.table.pick_bands(x), strict=True)]

@@ -48,3 +48,9 @@ def for_products(x: Tensor) -> Tensor:
     kind = x.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
     return x.to(dtype, memory_format=torch.contiguous_format).contiguous()  # the latter where the dtype is its own
+
+
+def unit_rms(x: Tensor) -> Tensor:
+    """Each vector of features (…, N) at a root mean square of 1, in single precision; silence stays silence."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    return x * (x.shape[-1] ** 0.5 / norm.clamp_min(1e-12))

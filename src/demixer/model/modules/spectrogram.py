@@ -14,8 +14,9 @@ class Spectrogram(nn.Module):
     inverse reconstruct the first and last samples.
 
     Args:
-        n_fft: window and transform length in samples; gives F = n_fft / 2 + 1 bins.
+        n_fft: transform length in samples; gives F = n_fft / 2 + 1 bins.
         hop_samples: distance of two frames in samples, at most half a window.
+        window_samples: length of the window, which silence surrounds up to ``n_fft``; None: ``n_fft``.
 
     Shapes:
         forward: (…, L) real → (…, F, T) complex, frame-major in memory: a frame's bins lie side by side.
@@ -25,15 +26,20 @@ class Spectrogram(nn.Module):
         ValueError: the transform is of an impossible length, or the hop leaves samples that no two windows cover.
     """
 
-    def __init__(self, n_fft: int = 2048, hop_samples: int = 512) -> None:
+    def __init__(self, n_fft: int = 2048, hop_samples: int = 512, window_samples: int | None = None) -> None:
         super().__init__()
+        window_samples = n_fft if window_samples is None else window_samples
         if not 2 <= n_fft <= LARGEST_N_FFT:
             raise ValueError(f"`n_fft` (={n_fft}) must lie in 2 … {LARGEST_N_FFT}")
-        if not 0 < hop_samples <= n_fft // 2:
-            raise ValueError(f"`hop_samples` (={hop_samples}) must lie in 1 … `n_fft` / 2 (={n_fft // 2})")
-        self.n_fft, self.hop_samples = n_fft, hop_samples
+        if not 2 <= window_samples <= n_fft:
+            raise ValueError(f"`window_samples` (={window_samples}) must lie in 2 … `n_fft` (={n_fft})")
+        if not 0 < hop_samples <= window_samples // 2:
+            name = "n_fft" if window_samples == n_fft else "window_samples"
+            raise ValueError(f"`hop_samples` (={hop_samples}) must lie in 1 … `{name}` / 2 (={window_samples // 2})")
+        self.n_fft, self.hop_samples, self.window_samples = n_fft, hop_samples, window_samples
         # on the meta device, where settings are checked against weights, torch would import its compiler for it: 0.9 s
-        self.register_buffer("window", torch.hann_window(n_fft, device="cpu"), persistent=False)
+        window, left = torch.hann_window(window_samples, device="cpu"), (n_fft - window_samples) // 2
+        self.register_buffer("window", F.pad(window, (left, n_fft - window_samples - left)), persistent=False)
 
     @property
     def bins(self) -> int:
@@ -45,7 +51,7 @@ class Spectrogram(nn.Module):
         The last frame stands at the last multiple of the hop. With a hop up to a quarter of the window, what follows
         it is still well covered; with a longer one it would be divided by the window's vanishing edge.
         """
-        if 4 * self.hop_samples > self.n_fft:
+        if 4 * self.hop_samples > self.window_samples:
             length = -(-length // self.hop_samples) * self.hop_samples
         return max(length, self.n_fft // 2 + 1)
 
