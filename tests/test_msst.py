@@ -1,5 +1,6 @@
 """Checkpoints of Music-Source-Separation-Training: equal to the field's own code, or refused in a line."""
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from functools import partialmethod
@@ -13,9 +14,10 @@ from safetensors.torch import save_file
 from test_variants import network as composed_network
 from torch import Tensor, nn
 
+from demixer.checkpoints.plain_yaml import LoaderWithTuples
 from demixer.errors import UserError
 from demixer.model.converting import convert
-from demixer.model.layouts.msst_settings import _PlainLoader
+from demixer.model.layouts.msst.options import OF_WEIGHTS, READ, WITHOUT_EFFECT
 from demixer.separation.separator import Separator
 
 SIZES = {"dim": 16, "depth": 1, "stereo": True, "heads": 2, "dim_head": 8, "num_stems": 1}
@@ -56,6 +58,8 @@ def write(folder: Path, state: object, model: dict | str, name: str = "any", **s
     stems = model.get("num_stems", 1) if isinstance(model, dict) else 1
     names = ["drums", "bass", "other", "vocals", "guitar", "piano"][:stems] if stems > 1 else ["vocals", "other"]
     training = {"instruments": names, "target_instrument": "vocals" if stems == 1 else None}
+    if isinstance(model, dict):
+        model = {option: f"torch.{value.__name__}" if callable(value) else value for option, value in model.items()}
     settings = {"audio": AUDIO, "model": model, "training": training, "inference": {"num_overlap": 4, "batch_size": 3}}
     (folder / f"{name}.yaml").write_text(yaml.dump(settings | sections, Dumper=_Dumper))
     return file
@@ -66,6 +70,19 @@ def separated(path: Path, mixture: Tensor) -> Tensor:
         return Separator.from_pretrained(path, device="cpu", precision="fp32").network(mixture)
 
 
+LONG = {"stft_n_fft": 256, "stft_win_length": 200, "stft_hop_length": 50}
+OF_TRAINING = {
+    "attn_dropout": 0.5,
+    "ff_dropout": 0.5,
+    "flash_attn": False,
+    "dim_freqs_in": 7,
+    "multi_stft_resolution_loss_weight": 0.5,
+    "multi_stft_resolutions_window_sizes": (512,),
+    "multi_stft_hop_size": 99,
+    "multi_stft_normalized": True,
+    "multi_stft_window_fn": torch.hamming_window,
+}
+REFUSED = {"stft_window_fn"}
 VARIANTS = {
     "bs": ("bs", BS),
     "bs-mono": ("bs", BS | {"stereo": False}),
@@ -77,10 +94,37 @@ VARIANTS = {
     "bs-zero-dc": ("bs", BS | ONE | {"zero_dc": True}),
     "bs-short-window": ("bs", BS | ONE | {"stft_win_length": 100, "stft_hop_length": 25}),
     "bs-normalised-transform": ("bs", BS | ONE | {"stft_normalized": True}),
+    "bs-other-sizes": ("bs", BS | ONE | {"dim": 24, "heads": 3, "dim_head": 4}),
+    "bs-longer-transform": ("bs", BS | ONE | {"stft_n_fft": 256, "stft_win_length": 256, "freqs_per_bands": (29, 100)}),
+    "bs-without-effect": ("bs", BS | ONE | OF_TRAINING),
     "mel": ("mel", MEL | {"linear_transformer_depth": 0}),
     "mel-deep": ("mel", MEL | ONE | {"linear_transformer_depth": 0, "depth": 3}),
     "mel-linear": ("mel", MEL | ONE | {"linear_transformer_depth": 2, "depth": 2}),
     "mel-four-stems": ("mel", MEL | ONE | {"linear_transformer_depth": 0, "num_stems": 4, "mask_estimator_depth": 2}),
+    "bs-values": ("bs", BS | ONE | {"depth": 3}),
+    "bs-values-deep": ("bs", BS | {"depth": 2}),
+    "bs-streams": ("bs", BS | ONE | {"num_residual_streams": 4}),
+    "bs-fractions": ("bs", BS | ONE | {"num_residual_streams": 3, "num_residual_fracs": 2, "depth": 2}),
+    "bs-fractions-alone": ("bs", BS | ONE | {"num_residual_fracs": 2}),
+    "bs-more-iterations": ("bs", BS | ONE | {"num_residual_streams": 2, "mc_hyper_conn_sinkhorn_iters": 5}),
+    "bs-pope": ("bs", BS | {"use_pope": True}),
+    "bs-all-new": ("bs", BS | {"use_pope": True, "num_residual_streams": 2, "depth": 2, "num_stems": 2}),
+    "bs-part": ("bs", BS | ONE | {"freq_range": (3, 50), "freqs_per_bands": (2, 5, 40), "zero_dc": True}),
+    "bs-lower-part": ("bs", BS | ONE | {"freq_range": (-1, 40), "freqs_per_bands": (20, 20), "zero_dc": True}),
+    "mel-values": ("mel", MEL | ONE | {"linear_transformer_depth": 1, "depth": 3, "add_value_residual": True}),
+    "mel-streams": ("mel", MEL | {"linear_transformer_depth": 1, "depth": 2, "num_residual_streams": 3}),
+    "mel-pope": ("mel", MEL | ONE | {"linear_transformer_depth": 0, "use_pope": True}),
+    "mel-all-new": (
+        "mel",
+        MEL | {"depth": 2, "num_residual_streams": 2, "use_pope": True, "add_value_residual": True},
+    ),
+    "mel-other-sizes": ("mel", MEL | {"dim": 24, "heads": 3, "dim_head": 4}),
+    "mel-transform": ("mel", MEL | ONE | LONG | {"stft_normalized": True, "zero_dc": True, "sample_rate": 22050}),
+    "mel-without-effect": (
+        "mel",
+        MEL | ONE | OF_TRAINING | {"match_input_audio_length": True, "linear_flash_attn": False},
+    ),
+    "mel-fractions": ("mel", MEL | ONE | {"num_residual_fracs": 2}),
     "mel-mono": ("mel", MEL | ONE | {"linear_transformer_depth": 0, "stereo": False, "num_bands": 9}),
 }
 
@@ -89,13 +133,30 @@ VARIANTS = {
 def test_networks_compute_what_the_original_computes(tmp_path: Path, name: str) -> None:
     kind, settings = VARIANTS[name]
     net = reference(kind, settings)
-    file = write(tmp_path, net.state_dict(), {"zero_dc": False, **settings})
+    audio = {"audio": {"sample_rate": settings["sample_rate"]}} if "sample_rate" in settings else {}
+    file = write(tmp_path, net.state_dict(), {"zero_dc": False, **settings}, **audio)
     mixture = 0.3 * torch.randn(2, 2 if settings["stereo"] else 1, 32 * 100, generator=torch.Generator().manual_seed(1))
     expected = net(mixture).reshape(2, settings["num_stems"], *mixture.shape[1:])
     estimates = separated(file, mixture)
     assert expected.abs().max() > 1e-2
     assert (estimates - expected).abs().max() <= 1e-5
     assert (estimates - expected).norm() <= 1e-4 * expected.norm()
+
+
+@pytest.mark.parametrize("kind", ["bs", "mel"])
+def test_every_option_of_the_package_is_tried_above_or_refused(kind: str) -> None:
+    """What a newer package adds must be supported, known to be without effect, or refused, before this passes."""
+    package = pytest.importorskip("bs_roformer", reason="needs requirements-dev.txt")
+    options = {*inspect.signature({"bs": package.BSRoformer, "mel": package.MelBandRoformer}[kind]).parameters}
+    base = {"bs": BS, "mel": MEL}[kind]
+    tried = {name for of, settings in VARIANTS.values() for name in settings if of == kind}
+    tried = {
+        name
+        for name in tried
+        if len({str(settings.get(name, base.get(name))) for of, settings in VARIANTS.values() if of == kind}) > 1
+    }
+    assert options - tried - REFUSED == set()
+    assert options <= READ | OF_WEIGHTS | WITHOUT_EFFECT | REFUSED
 
 
 def test_mlp_expansion_factor_is_read_from_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,16 +332,24 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            ({"num_residual_streams": 4}, "hyper-connections"),
-            ({"use_pope": True}, "PoPE"),
-            ({"add_value_residual": True}, "value residuals"),
-            ({"freq_range": [10, 20]}, "a part of the spectrum"),
-            ({"fourier_gates": 2}, r"`model.fourier_gates` \(=2\), which is not known here"),
-            ({"dim": 32}, r"`model.dim` \(=32\), but the weights have 16"),
-            ({"stft_hop_length": 0}, "`stft_hop_length` .=0. must be a positive whole number"),
+            ({"num_residual_streams": 4}, r"`model.num_residual_streams` \(=4\) does not go with .*, which have 1"),
+            ({"use_pope": True}, r"`model.use_pope` \(=True\) does not go with"),
+            ({"stft_window_fn": "torch.hamming_window"}, r"`model.stft_window_fn` .*another window than Hann's"),
+            ({"freq_range": [10, 20]}, r"`model.freq_range` \(=\[10, 20\]\) is not as wide as the bands"),
+            ({"freq_range": [1, 2, 3]}, "must be two bins from 0 to 65"),
+            ({"fourier_gates": 2}, r"`model.fourier_gates` \(=2\) is not known here"),
+            ({"dim": 32}, r"`model.dim` \(=32\) does not go with the weights, which have 16"),
+            ({"depth": 3}, r"`model.depth` \(=3\) does not go with the weights, which have 2"),
+            ({"dim_head": 16}, r"`model.dim_head` \(=16\) does not go with the weights, which have 8"),
+            ({"time_transformer_depth": 2}, "which have 1"),
+            ({"mlp_expansion_factor": 2}, "which have 4"),
+            ({"freqs_per_bands": [2, 63]}, "does not go with the weights, whose 6 bands have 2, 2, 4 … 39 bins"),
+            ({"stft_hop_length": 0}, "`model.stft_hop_length` .=0. must be a whole number from 1"),
             ({"stft_hop_length": 100}, "`hop_samples` .=100. must lie in"),
             ({"stft_n_fft": 256}, "`bands_bins` add up to 65 bins instead of 129"),
-            ({"stereo": False}, "add up to 130 bins instead of 65"),
+            ({"stft_n_fft": 10**400}, "must be a whole number from 2"),
+            ({"stereo": False}, r"with 1 channel\(s\) does not go with the weights"),
+            ({"stereo": "yes"}, "`model.stereo` .='yes'. must be one of True, False"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )
@@ -292,8 +361,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("key", "message"),
         [
-            ("layers.1.0.layers.0.0.to_value_residual_mix.weight", "value residuals"),
-            ("layers.0.0.layers.0.0.static_alpha", "hyper-connections"),
+            ("layers.1.0.layers.0.0.to_value_residual_mix.weight", "missing: .*to_value_residual_mix.bias"),
+            ("layers.1.0.layers.0.0.learned_value_residual_mix.0.weight", "value residuals are of another version"),
+            ("layers.0.0.layers.0.0.dynamic_alpha_scale", "hyper-connections of an older kind"),
+            ("layers.0.0.layers.0.0.to_qkv.lora_A", "LoRA adapters"),
             ("layers.0.0.layers.0.0.unheard_of", "1 left over: layers.0.0.layers.0.0.unheard_of"),
             (None, "1 missing: layers.1.1.layers.0.1.net.0.gamma"),
         ],
@@ -324,11 +395,6 @@ class TestRefusals:
         with pytest.raises(UserError):
             Separator.from_pretrained(write(tmp_path, state, MODEL), device="cpu")
 
-    def test_value_residuals_of_the_package(self, tmp_path: Path) -> None:
-        net = reference("bs", BS | ONE | {"depth": 2})
-        with pytest.raises(UserError, match="value residuals"):
-            Separator.from_pretrained(write(tmp_path, net.state_dict(), {**MODEL, **ONE}), device="cpu")
-
     @pytest.mark.parametrize(
         ("settings", "name"),
         [
@@ -356,7 +422,7 @@ class TestRefusals:
         [
             ({"instruments": ["vocals", "other"]}, r"names 2 of .*\['vocals', 'other'\].*the weights estimate 1"),
             ({}, "names 0 of"),
-            ([], "names 0 of"),
+            ([], r"`training` .=\[\]. must be settings by name"),
             ("x", "`training` .='x'. must be settings by name"),
             ({"target_instrument": "../.."}, "impossible names of targets"),
         ],
@@ -376,7 +442,7 @@ class TestRefusals:
         ):
             Separator.from_pretrained(file, device="cpu")
         assert not trap.exists()
-        assert yaml.load("!!python/tuple [1, 2]", _PlainLoader) == [1, 2]
+        assert yaml.load("!!python/tuple [1, 2]", LoaderWithTuples) == [1, 2]
 
     def test_a_yaml_without_its_checkpoint_and_several_yamls(self, tmp_path: Path) -> None:
         file = write(tmp_path, plain(), MODEL)
