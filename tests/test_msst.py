@@ -191,7 +191,7 @@ def test_published_sizes_have_the_original_number_of_parameters(kind: str, featu
         settings |= {"linear_transformer_depth": 0, "add_value_residual": False, "mask_estimator_depth": layers}
     with torch.device("meta"):
         model = {"bs": "bs_roformer", "mel": "mel_band_roformer"}[kind]
-        net = composed_network(f"model={model}", f"model.features={features}", "model.repeats=1")
+        net = composed_network(f"model={model}", f"model.features={features}", "model.repeats=1", "model.head_width=64")
     theirs = reference(kind, settings).parameters()
     rotary = 2 * 32  # frequencies, which are no parameters here
     assert sum(p.numel() for p in net.parameters()) == sum({id(p): p.numel() for p in theirs}.values()) - rotary

@@ -52,8 +52,10 @@ def _built(hparams: Settings) -> SeparationNetwork:
     spectrogram = Spectrogram(n_fft, **{name: featurizer.whole(name, 1, n_fft, others[name]) for name in others})
     architecture = model.choice("architecture", ARCHITECTURES, "bandsplitrnn")
     of_spectra, of_waveforms = ARCHITECTURES[architecture]
+    known = ARGUMENTS[architecture]
     own = {name: value for name, value in model.values.items() if name not in OF_BANDS}
-    arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
+    own = {name: value for name, value in own.items() if name in known or value is not None}  # no `tac`: nobody has one
+    arguments = checked(Settings(own, path="model."), known)
     bands, targets = _bands(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
     if not is_list(targets):
         raise hparams.refuse("targets", "must be a list of names")
