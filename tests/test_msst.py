@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from foreign_roformer import msst_state
 from safetensors.torch import save_file
 from test_variants import network as composed_network
 from torch import Tensor, nn
@@ -197,42 +198,6 @@ def test_published_sizes_have_the_original_number_of_parameters(kind: str, featu
     assert sum(p.numel() for p in net.parameters()) == sum({id(p): p.numel() for p in theirs}.values()) - rotary
 
 
-def plain() -> dict[str, Tensor]:
-    """Weights in their layout, without their code: of two modules, as all published ones have."""
-    generator, state = torch.Generator().manual_seed(0), {}
-
-    def add(key: str, *shape: int) -> None:
-        state[key] = 0.2 * torch.randn(shape, generator=generator)
-
-    for prefix in (f"layers.{r}.{j}." for r in range(2) for j in range(2)):
-        state[f"{prefix}layers.0.0.rotary_embed.freqs"] = 10_000.0 ** -(torch.arange(4) / 4)
-        for key, shape in {
-            "norm.gamma": (16,),
-            "to_qkv.weight": (48, 16),
-            "to_gates.weight": (2, 16),
-            "to_gates.bias": (2,),
-            "to_out.0.weight": (16, 16),
-        }.items():
-            add(f"{prefix}layers.0.0.{key}", *shape)
-        for key, shape in {
-            "0.gamma": (16,),
-            "1.weight": (64, 16),
-            "1.bias": (64,),
-            "4.weight": (16, 64),
-            "4.bias": (16,),
-        }.items():
-            add(f"{prefix}layers.0.1.net.{key}", *shape)
-    add("final_norm.gamma", 16)
-    for k, width in enumerate(BS["freqs_per_bands"]):
-        add(f"band_split.to_features.{k}.0.gamma", 4 * width)
-        add(f"band_split.to_features.{k}.1.weight", 16, 4 * width)
-        add(f"band_split.to_features.{k}.1.bias", 16)
-        for i, size in ((0, 64), (2, 8 * width)):
-            add(f"mask_estimators.0.to_freqs.{k}.0.{i}.weight", size, 16 if i == 0 else 64)
-            add(f"mask_estimators.0.to_freqs.{k}.0.{i}.bias", size)
-    return state
-
-
 MODEL = {**BS, "depth": 2}
 
 
@@ -249,17 +214,17 @@ MODEL = {**BS, "depth": 2}
 )
 def test_every_way_of_saving_is_the_same_network(tmp_path: Path, wrap: object) -> None:
     mixture = torch.randn(1, 2, 900)
-    expected = separated(write(tmp_path / "bare", plain(), MODEL), mixture)
-    assert torch.equal(separated(write(tmp_path / "other", wrap(plain()), MODEL), mixture), expected)
+    expected = separated(write(tmp_path / "bare", msst_state(), MODEL), mixture)
+    assert torch.equal(separated(write(tmp_path / "other", wrap(msst_state()), MODEL), mixture), expected)
 
 
 def test_files_are_found_by_either_name_and_told_in_our_terms(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = write(tmp_path, plain(), MODEL)
+    file = write(tmp_path, msst_state(), MODEL)
     file.with_suffix(".yaml").rename(tmp_path / "config_vocals.yml")
     for name in (".chpt", ".pth", ".safetensors"):
         other = tmp_path / "each" / name / f"any{name}"
         other.parent.mkdir(parents=True)
-        save_file(plain(), other) if name == ".safetensors" else torch.save(plain(), other)
+        save_file(msst_state(), other) if name == ".safetensors" else torch.save(msst_state(), other)
         (other.parent / "config_any.yaml").write_text((tmp_path / "config_vocals.yml").read_text())
         (other.parent / "more.yaml").write_text("{}")
     mixture = torch.randn(1, 2, 900)
@@ -288,28 +253,28 @@ def test_files_are_found_by_either_name_and_told_in_our_terms(tmp_path: Path, ca
 
 
 def test_half_precision_files_keep_exact_rotary_frequencies(tmp_path: Path) -> None:
-    state = {key: value.half() if "rotary" in key else value for key, value in plain().items()}
+    state = {key: value.half() if "rotary" in key else value for key, value in msst_state().items()}
     mixture = torch.randn(1, 2, 900)
-    expected = separated(write(tmp_path / "full", plain(), MODEL), mixture)
+    expected = separated(write(tmp_path / "full", msst_state(), MODEL), mixture)
     assert torch.equal(separated(write(tmp_path / "half", state, MODEL), mixture), expected)
 
 
 def test_shared_biases_are_those_of_every_layer(tmp_path: Path) -> None:
     shared = {"shared_qkv_bias": 0.3 * torch.randn(48), "shared_out_bias": 0.3 * torch.randn(16)}
-    mixture, state = torch.randn(1, 2, 900), plain()
+    mixture, state = torch.randn(1, 2, 900), msst_state()
     for prefix in (f"layers.{r}.{j}.layers.0.0." for r in range(2) for j in range(2)):
         state |= {
             f"{prefix}to_qkv.bias": shared["shared_qkv_bias"],
             f"{prefix}to_out.0.bias": shared["shared_out_bias"],
         }
     written = write(tmp_path / "each", state, MODEL)
-    once = write(tmp_path / "once", plain() | shared, {**MODEL, "use_shared_bias": True})
+    once = write(tmp_path / "once", msst_state() | shared, {**MODEL, "use_shared_bias": True})
     assert torch.equal(separated(written, mixture), separated(once, mixture))
-    assert not torch.equal(separated(write(tmp_path / "none", plain(), MODEL), mixture), separated(once, mixture))
+    assert not torch.equal(separated(write(tmp_path / "none", msst_state(), MODEL), mixture), separated(once, mixture))
 
 
 def test_skip_connections_are_told_by_the_yaml(tmp_path: Path) -> None:
-    file = write(tmp_path, plain(), {**MODEL, "skip_connection": True})
+    file = write(tmp_path, msst_state(), {**MODEL, "skip_connection": True})
     assert Separator.from_pretrained(file, device="cpu").network.bandsplitrnn.skip
 
 
@@ -354,7 +319,7 @@ class TestRefusals:
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )
     def test_options_that_are_not_known(self, tmp_path: Path, option: dict, message: str) -> None:
-        file = write(tmp_path, plain(), MODEL | option)
+        file = write(tmp_path, msst_state(), MODEL | option)
         with pytest.raises(UserError, match=message):
             Separator.from_pretrained(file, device="cpu")
 
@@ -370,7 +335,7 @@ class TestRefusals:
         ],
     )
     def test_weights_that_are_not_known(self, tmp_path: Path, key: str | None, message: str) -> None:
-        state = plain()
+        state = msst_state()
         if key is None:
             del state["layers.1.1.layers.0.1.net.0.gamma"]
         else:
@@ -391,7 +356,7 @@ class TestRefusals:
         ],
     )
     def test_weights_of_impossible_shapes(self, tmp_path: Path, key: str, shape: tuple[int, ...]) -> None:
-        state = plain() | {key: torch.zeros(shape)}
+        state = msst_state() | {key: torch.zeros(shape)}
         with pytest.raises(UserError):
             Separator.from_pretrained(write(tmp_path, state, MODEL), device="cpu")
 
@@ -412,7 +377,7 @@ class TestRefusals:
     )
     @pytest.mark.parametrize("weights", ["roformer", "foreign"])
     def test_other_architectures_are_named(self, tmp_path: Path, settings: dict, name: str, weights: str) -> None:
-        state = plain() if weights == "roformer" else {"conv.weight": torch.zeros(3)}
+        state = msst_state() if weights == "roformer" else {"conv.weight": torch.zeros(3)}
         file = write(tmp_path, state, settings["model"], **{k: v for k, v in settings.items() if k != "model"})
         with pytest.raises(UserError, match=f"any.yaml` describes {name}"):
             Separator.from_pretrained(file, device="cpu")
@@ -429,10 +394,10 @@ class TestRefusals:
     )
     def test_targets_that_do_not_fit(self, tmp_path: Path, training: object, message: str) -> None:
         with pytest.raises(UserError, match=message):
-            Separator.from_pretrained(write(tmp_path, plain(), MODEL, training=training), device="cpu")
+            Separator.from_pretrained(write(tmp_path, msst_state(), MODEL, training=training), device="cpu")
 
     def test_a_yaml_runs_nothing(self, tmp_path: Path) -> None:
-        file = write(tmp_path, plain(), MODEL)
+        file = write(tmp_path, msst_state(), MODEL)
         trap = tmp_path / "ran"
         file.with_suffix(".yaml").write_text(
             f"audio: {{}}\nmodel: !!python/object/apply:pathlib.Path.touch ['{trap}']\n"
@@ -445,7 +410,7 @@ class TestRefusals:
         assert yaml.load("!!python/tuple [1, 2]", LoaderWithTuples) == [1, 2]
 
     def test_a_yaml_without_its_checkpoint_and_several_yamls(self, tmp_path: Path) -> None:
-        file = write(tmp_path, plain(), MODEL)
+        file = write(tmp_path, msst_state(), MODEL)
         file.with_suffix(".yaml").rename(tmp_path / "config_a.yaml")
         (tmp_path / "config_b.yaml").write_text("{}")
         with pytest.raises(
