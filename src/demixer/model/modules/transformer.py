@@ -111,7 +111,7 @@ class Transformer(nn.Module):
         tile, inference = max(1, TILE_ROWS // math.prod(sequences.shape[1:3])), torch.is_inference_mode_enabled()
 
         def add(part: Tensor) -> Tensor:
-            with torch.no_grad(), torch.inference_mode(inference):  # other threads are not in the caller's mode
+            with torch.inference_mode(inference), torch.no_grad():  # other threads are not in the caller's modes
                 return torch.cat([self._add(few, steps, width) for few in part.split(tile)])
 
         return spread_over_cores(add, sequences)
