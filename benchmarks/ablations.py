@@ -43,6 +43,13 @@ BEST = ["optimizer.lr=2e-3"]
 FURTHER = ("stem.reverb", "stem.compressor", "mix.band_limit", "mixture.codec")
 
 
+# transformers in the RNNs' place: as many parameters as the network of BEST, 3.3 million, and as many bands
+EQUAL = [*BEST, "model.tac=null", "model.heads=4", "model.head_width=16", "model.mask.hidden_factor=1"]
+BS_ROFORMER = ["model=bs_roformer_small", *EQUAL, "model.features=64", "model.repeats=4", "model.bands_bins=null"]
+MEL_BAND_ROFORMER = ["model=mel_band_roformer_small", *EQUAL, "model.features=40", "model.repeats=6"]
+MEL_BAND_ROFORMER += ["model.mel_bands=32", "model.mask.hidden_layers=1"]
+
+
 def mastered(kept: str) -> list[str]:
     """The strong augmentations and one of the four that ``mastered`` adds."""
     return ["augmentations=mastered", *(f"~augmentations.{name}" for name in FURTHER if name != kept)]
@@ -67,6 +74,8 @@ VARIANTS = {
     "that one with lossy codecs": [*BEST, *mastered("mixture.codec")],
     "that one with missing treble": [*BEST, *mastered("mix.band_limit")],
     "that one with all four": [*BEST, "augmentations=mastered"],
+    "BS-RoFormer with as many parameters": BS_ROFORMER,
+    "Mel-Band RoFormer with as many parameters": MEL_BAND_ROFORMER,
 }
 SECOND_HALF = [
     "experiment=shipped_tuned",

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from demixer.model.modules.band_linear import BandLinear, NormalisedLinear
+from demixer.model.modules.attention import Attention, LinearAttention
+from demixer.model.modules.band_linear import BandLinear, NormalisedLinear, ScaledLinear
 from demixer.model.modules.band_sequence import TAC
+from demixer.model.modules.transformer import Transformer
 
 GATES = {nn.LSTM: 4, nn.GRU: 3}
 
@@ -15,7 +17,7 @@ GATES = {nn.LSTM: 4, nn.GRU: 3}
 def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
     """Operations in the matrix products of one ``run``: a multiplication and an addition count as two.
 
-    Attention's products of frames with frames are left out: they are a hundredth of the recurrent layers'.
+    Of an RNN's attention the products of frames with frames are left out: they are a hundredth of its own.
     """
     total = 0.0
 
@@ -28,18 +30,34 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
             positions = x.numel() / x.shape[-1]
             per_direction = GATES[type(module)] * module.hidden_size * (module.input_size + module.hidden_size)
             total += 2 * 2 * per_direction * positions
+        elif isinstance(module, Transformer):
+            total += _of_transformer(module, x)
         elif isinstance(module, nn.Linear):
             total += 2 * x.numel() * module.out_features
         else:
-            weight = module.linear.weight if isinstance(module, NormalisedLinear) else module.weight
+            weight = module.linear.weight if isinstance(module, (NormalisedLinear, ScaledLinear)) else module.weight
             total += 2 * x.numel() * weight.shape[1]
 
-    counted = (nn.LSTM, nn.GRU, nn.Linear, NormalisedLinear, BandLinear, TAC)
-    hooks = [module.register_forward_hook(add) for module in network.modules() if isinstance(module, counted)]
+    counted = (nn.LSTM, nn.GRU, nn.Linear, NormalisedLinear, ScaledLinear, BandLinear, TAC, Transformer)
+    inside = {part for module in network.modules() if isinstance(module, Transformer) for part in module.modules()}
+    modules = (module for module in network.modules() if isinstance(module, Transformer) or module not in inside)
+    hooks = [module.register_forward_hook(add) for module in modules if isinstance(module, counted)]
     run()
     for hook in hooks:
         hook.remove()
     return total
+
+
+def _of_transformer(transformer: Transformer, x: Tensor) -> float:
+    """All layers over the positions of (steps, A, M, N), and positions with positions, or features with features."""
+    positions = x.numel() / x.shape[-1]
+    per_position = sum(2 * layer.weight.numel() for layer in transformer.modules() if isinstance(layer, nn.Linear))
+    for layer in transformer.layers:
+        if isinstance(layer, Attention):
+            per_position += 4 * layer.config.inner * x.shape[0]
+        elif isinstance(layer, LinearAttention):
+            per_position += 4 * layer.config.inner * layer.config.head_width
+    return positions * per_position
 
 
 def beside_matmul(

@@ -6,13 +6,17 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch.utils.tensorboard import SummaryWriter
 
+import demixer.training.config  # noqa: F401  (registers the resolvers)
 from demixer.figures.learning import learning_curves, read_curves
+from demixer.model.building import build_network
 from demixer.paths import CONF_DIR, PROJECT_DIR
 from demixer.sources import SOURCES
+from demixer.training.runs import model_hparams
 
 
 @pytest.fixture
@@ -31,6 +35,23 @@ def test_every_variant_changes_the_recipe(ablations: ModuleType, recipe: str, va
         assert config.trainer.max_steps == 250 == 2 * config.data.samples_per_epoch / config.data.batch_size
         composed.add(str(config))
     assert len(composed) == len(getattr(ablations, variants))
+
+
+@pytest.mark.parametrize("name", ["BS-RoFormer", "Mel-Band RoFormer"])
+def test_transformers_have_as_many_parameters_as_the_rnn_and_the_rest_of_its_recipe(
+    ablations: ModuleType, name: str
+) -> None:
+    sizes, recipes = [], []
+    for overrides in (ablations.BEST, ablations.VARIANTS[f"{name} with as many parameters"]):
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            config = compose("config", ["run_dir=.", *ablations.FIRST_HALF, *ablations.budget(250), *overrides])
+        with torch.device("meta"):
+            network = build_network(model_hparams(config))
+        sizes.append(sum(parameter.numel() for parameter in network.parameters()))
+        recipes.append({key: str(value) for key, value in config.items() if key != "model"})
+        assert len(network.bandsplitrnn.split.table.widths) == 32
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
+    assert recipes[0] == recipes[1]
 
 
 def test_curves_are_added_and_replaced(ablations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

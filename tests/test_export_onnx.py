@@ -120,11 +120,15 @@ def test_a_network_of_one_length_is_exported_for_mono_and_for_stereo(tmp_path: P
         assert difference(runtime, network, torch.randn(batch, channels, 6 * 512)) < 1e-4
 
 
-def test_a_roformer_is_exported_with_any_hop(tmp_path: Path) -> None:
+NEWER = {"positions": "pope", "value_residuals": "swapped", "streams": 2}
+
+
+@pytest.mark.parametrize("more", [{}, NEWER], ids=["", "new"])
+def test_a_roformer_is_exported_with_any_hop(tmp_path: Path, more: dict) -> None:
     """With every kind of layer, overlapping bands, and a hop that does not divide the window."""
     model = {"architecture": "mel_band_roformer", "mel_bands": 5, "features": 8, "repeats": 2, "linear_depth": 1}
     featurizer = {"n_fft": 32, "hop_samples": 7, "sample_rate_hz": 8000}
-    model |= {"heads": 2, "head_width": 4, "skip": True, "zero_dc": True}
+    model |= {"heads": 2, "head_width": 4, "skip": True, "zero_dc": True, **more}
     torch.manual_seed(0)
     network = build_network({"targets": ["vocals", "bass"], "featurizer": featurizer, "model": model})
     trace(network.eval().requires_grad_(False), 2).save(tmp_path / "net.onnx")

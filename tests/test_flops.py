@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from demixer.model.building import build_network
@@ -32,4 +33,18 @@ def test_every_matrix_product_is_counted(flops: ModuleType, tac: dict[str, int] 
     ours = flops.count_flops(network, lambda: network(mixture))
     with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter, torch.no_grad():
         network(mixture)  # without oneDNN a recurrent layer is made of products that the counter sees
+    assert ours == pytest.approx(counter.get_total_flops(), rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    "kind", [{"architecture": "bs_roformer"}, {"architecture": "mel_band_roformer", "mel_bands": 9}]
+)
+@pytest.mark.parametrize("linear_depth", [0, 2])
+def test_every_product_of_a_transformer_is_counted(flops: ModuleType, kind: dict, linear_depth: int) -> None:
+    sizes = {"features": 16, "repeats": 2, "heads": 2, "head_width": 8, "linear_depth": linear_depth}
+    network = build_network({**HPARAMS, "model": sizes | kind}).eval()
+    mixture = torch.randn(1, 2, 16000)
+    ours = flops.count_flops(network, lambda: network(mixture))
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(mixture)
     assert ours == pytest.approx(counter.get_total_flops(), rel=5e-3)

@@ -116,3 +116,21 @@ def test_a_saved_state_goes_on_bit_for_bit() -> None:
         gradients(model, 1)
         each.step()
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_queries_keys_and_values_are_matrices_of_their_own() -> None:
+    model = {"architecture": "bs_roformer", "features": 16, "repeats": 1, "heads": 2, "head_width": 4}
+    network = build_network({**HPARAMS, "model": {**model, "linear_depth": 1}})
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    optimizer = Muon(network.named_parameters(), lr=1e-2, weight_decay=0)
+    gradients(network, 0)
+    optimizer.step()
+    steps = [(p - before[name]).detach() for name, p in network.named_parameters() if ".qkv." in name]
+    assert len(steps) == 3  # along time, across bands, and linear
+    for step in steps:
+        values = torch.linalg.svdvals(step.unflatten(0, (3, -1))) / (1e-2 * 0.2 * 16**0.5)
+        assert (values - 1).abs().max() < 0.4
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    orthogonal = {names[id(parameter)] for parameter in optimizer.param_groups[0]["params"]}
+    layers = {name.split(".layers.")[1] for name in orthogonal if ".time.layers." in name}
+    assert layers == {"0.qkv.weight", "0.gate.weight", "0.out.weight", "1.first.weight", "1.second.weight"}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from test_variants import network as composed_network
 from tiny_runs import go_on, tiny_run
 from torch import Tensor, nn
@@ -15,9 +16,13 @@ from demixer.checkpoints.hparams import read_hparams
 from demixer.errors import UserError
 from demixer.model.building import build_network
 from demixer.model.modules import transformer
-from demixer.model.modules.bands import BandTable, mel_bands
+from demixer.model.modules.attention import Attention, LinearAttention, TransformerConfig
+from demixer.model.modules.bands import BandTable
+from demixer.model.modules.hyper_connections import doubly_stochastic
+from demixer.model.modules.mel_bands import mel_bands
+from demixer.model.modules.polar import PolarPositions, polar_frequencies
 from demixer.model.modules.rotary import rotary_frequencies, rotary_table, rotate
-from demixer.model.modules.transformer import Attention, LinearAttention, Transformer, TransformerConfig
+from demixer.model.modules.transformer import Transformer
 from demixer.model.roformer import BSRoFormer, MelBandRoFormer, RoFormer
 from demixer.separation.separator import Separator
 
@@ -31,6 +36,8 @@ SMALL = {
     "bands_bins": WIDTHS,
     "model": {"architecture": "bs_roformer", **MODEL},
 }
+NEWER = {"positions": "pope", "value_residuals": "lerp", "streams": 2, "fractions": 2}
+NEW = SMALL | {"model": {"architecture": "bs_roformer", **MODEL, **NEWER, "linear_depth": 1}}
 MEL = SMALL | {"model": {"architecture": "mel_band_roformer", "mel_bands": 5, **MODEL}}
 
 
@@ -76,24 +83,79 @@ def test_attention_is_what_its_formula_says() -> None:
         turned = [rotate(part.unsqueeze(2), *table).squeeze(2) for part in own[:2]]
         attended = (turned[0] @ turned[1].mT / math.sqrt(4)).softmax(-1) @ own[2]
         heads.append(attended * attention.gate(h)[..., i : i + 1].sigmoid())
-    torch.testing.assert_close(attention.step(5)(x), attention.out(torch.cat(heads, dim=-1)))
+    torch.testing.assert_close(attention.step(5)(x, None)[0], attention.out(torch.cat(heads, dim=-1)))
 
 
 def test_linear_attention_does_not_know_the_order_of_positions() -> None:
     torch.manual_seed(0)
     attention, x = LinearAttention(8, TransformerConfig(heads=2, head_width=4)), torch.randn(2, 9, 8)
     order = torch.randperm(9)
-    torch.testing.assert_close(attention.step(9)(x[:, order]), attention.step(9)(x)[:, order])
+    step = attention.step(9)
+    torch.testing.assert_close(step(x[:, order], None)[0], step(x, None)[0][:, order])
+
+
+def test_more_iterations_come_nearer_to_a_doubly_stochastic_matrix() -> None:
+    logarithms = torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(0))
+    apart = [(doubly_stochastic(logarithms, count).sum(-2) - 1).abs().max() for count in (1, 2, 20)]
+    assert apart[0] > 0.05
+    assert apart[0] > apart[1] > apart[2]
+    assert apart[2] < 1e-4
+    torch.testing.assert_close(doubly_stochastic(logarithms, 2).sum(-1), torch.ones(3, 4))
+
+
+def test_polar_angles_depend_on_distance_and_offset_only() -> None:
+    positions, rows = PolarPositions(1, 6), torch.randn(1, 2, 6, generator=torch.Generator().manual_seed(0))
+    nn.init.uniform_(positions.offsets, -3, 0)
+    turned = positions(rows.expand(40, 2, 6).unsqueeze(0), positions.table(40))[0]
+    products = turned[:, 0] @ turned[:, 1].T
+    magnitudes = F.softplus(rows[0])
+    for distance in (0, 7):
+        angles = distance * polar_frequencies(6) + positions.offsets[0]
+        expected = (magnitudes.prod(0) * angles.cos()).sum()
+        torch.testing.assert_close(products.diagonal(distance), expected.expand(40 - distance))
+
+
+def test_the_first_values_reach_later_modules() -> None:
+    net = network(repeats=2, value_residuals="lerp")
+    heard = mixture()
+    expected = net(heard)
+    for gate in (net.sequence[1].time.layers[0].mix, net.sequence[1].band.layers[0].mix):
+        gate.weight.zero_()
+        gate.bias.fill_(-40.0)  # nothing of the first's
+    alone = net(heard)
+    assert (alone - expected).abs().max() > 1e-3
+    plain = network(repeats=2)
+    plain.load_state_dict({key: value for key, value in net.state_dict().items() if ".mix." not in key})
+    torch.testing.assert_close(plain(heard), alone)
+
+
+def test_bins_outside_of_the_bands_are_left_out() -> None:
+    hparams = SMALL | {"bands_bins": [2, 3], "model": SMALL["model"] | {"first_bin": 4}}
+    net = build_network(hparams).eval().bandsplitrnn
+    with torch.no_grad():
+        estimates = net(mixture())
+    assert estimates[:, :, :, 4:9].abs().min() > 0
+    assert estimates[:, :, :, :4].abs().max() == estimates[:, :, :, 9:].abs().max() == 0
+    with pytest.raises(UserError, match="`bands_bins` reach 5 bins up from 13, of 17"):
+        build_network(hparams | {"model": SMALL["model"] | {"first_bin": 13}})
 
 
 @pytest.mark.parametrize("rows", [1, 9, 40])
 def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     block = Transformer.of(8, 2, TransformerConfig(heads=2, head_width=4), normed=True)
     x = torch.randn(4, 6, 3, 8).transpose(0, 1)
-    expected = block(x)  # with gradients: at once
+    expected = block(x)[0]  # with gradients: at once
     monkeypatch.setattr(transformer, "TILE_ROWS", rows)
     with torch.no_grad():
-        torch.testing.assert_close(block(x), expected)
+        torch.testing.assert_close(block(x)[0], expected)
+
+
+def test_without_gradients_there_are_none() -> None:
+    block, x = Transformer.of(8, 1, TransformerConfig(heads=2, head_width=4), normed=True), torch.randn(4, 6, 3, 8)
+    with torch.no_grad():
+        assert not block(x)[0].requires_grad
+    with torch.inference_mode():
+        assert block(x)[0].is_inference()
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -104,10 +166,10 @@ def test_sequences_are_spread_over_the_cores(monkeypatch: pytest.MonkeyPatch, pr
     x, before = torch.randn(6, 4, 1, 8), torch.get_num_threads()
     with torch.inference_mode(), torch.autocast("cpu", precision, enabled=precision != torch.float32):
         torch.set_num_threads(1)
-        alone = block(x)
+        alone = block(x)[0]
         assert len(seen) == 1
         torch.set_num_threads(2)
-        together = block(x)
+        together = block(x)[0]
     torch.set_num_threads(before)
     assert seen > {threading.get_ident()}  # one other thread or two, as they are free
     torch.testing.assert_close(together, alone)
@@ -139,8 +201,9 @@ def test_a_network_of_one_channel_hears_each_by_itself() -> None:
 
 @pytest.mark.parametrize("kind", [BSRoFormer, MelBandRoFormer])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_real_arithmetic_computes_what_complex_does(kind: type[RoFormer], channels: int) -> None:
-    net, heard = network(kind, linear_depth=1), mixture(channels=channels)
+@pytest.mark.parametrize("more", [{}, NEWER], ids=["", "new"])
+def test_real_arithmetic_computes_what_complex_does(kind: type[RoFormer], channels: int, more: dict) -> None:
+    net, heard = network(kind, linear_depth=1, **more), mixture(channels=channels)
     estimates = net.forward_real(torch.view_as_real(heard.mT))
     torch.testing.assert_close(torch.view_as_complex(estimates.contiguous()).mT, net(heard), atol=1e-5, rtol=1e-4)
 
@@ -187,7 +250,9 @@ def test_masks_are_averaged_where_bands_overlap() -> None:
     torch.testing.assert_close(added[:, :, 0], torch.tensor([2.0, 1, 0, 0, 0, 0]).expand(5, 6))
 
 
-@pytest.mark.parametrize(("bands", "message"), [(0, "must be a whole number from 1"), (200, "leave a band"), ("x", "describe no")])
+@pytest.mark.parametrize(
+    ("bands", "message"), [(0, "must be a whole number from 1"), (200, "leave a band"), ("x", "describe no")]
+)
 def test_impossible_mel_bands_are_refused(bands: object, message: str) -> None:
     featurizer = {"n_fft": 512, "hop_samples": 128, "sample_rate_hz": 44100}
     with pytest.raises(UserError, match=message):
@@ -211,7 +276,7 @@ def test_small_versions_run_at_any_target(model: str) -> None:
     assert torch.isfinite(estimates).all()
 
 
-@pytest.mark.parametrize("hparams", [SMALL, MEL], ids=["bs", "mel"])
+@pytest.mark.parametrize("hparams", [SMALL, MEL, NEW], ids=["bs", "mel", "new"])
 def test_low_precision_stays_close(hparams: dict) -> None:
     torch.manual_seed(0)
     net, heard = build_network(hparams).eval(), torch.randn(2, 2, 400)
@@ -223,10 +288,13 @@ def test_low_precision_stays_close(hparams: dict) -> None:
     assert 0 < (estimates - expected).norm() < 0.03 * expected.norm()
 
 
+@pytest.mark.parametrize("more", [{"skip": True, "linear_depth": 1}, NEW["model"]], ids=["skip", "new"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_checkpointing_gives_the_same_gradients(precision: str) -> None:
+def test_checkpointing_gives_the_same_gradients(precision: str, more: dict) -> None:
     torch.manual_seed(0)
-    net = build_network(SMALL | {"model": SMALL["model"] | {"skip": True, "linear_depth": 1}})
+    net = build_network(SMALL | {"model": SMALL["model"] | more})
+    for parameter in net.parameters():  # some begin at 0, and would hold others' gradients there
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
     again, heard, gradients = copy.deepcopy(net), torch.randn(1, 2, 200), []
     again.bandsplitrnn.checkpointing = True
     for one in (net, again):
@@ -234,7 +302,9 @@ def test_checkpointing_gives_the_same_gradients(precision: str) -> None:
             one(heard).square().sum().backward()
         gradients.append([parameter.grad for parameter in one.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
-    assert all(gradient.abs().max() > 0 for gradient in gradients[0])  # every weight is of use
+    unused = [name for (name, _), own in zip(net.named_parameters(), gradients[0], strict=True) if not own.abs().max()]
+    equal_streams = "bandsplitrnn.sequence.0.linear.connections.0.kept_scale"  # mixing them changes none
+    assert set(unused) <= {equal_streams}
 
 
 def test_compiling_changes_nothing() -> None:

@@ -142,8 +142,15 @@ def test_a_run_that_ends_before_a_validation_says_so(train: Callable[..., Run], 
     assert (tmp_path / "run" / "weights" / "last.ckpt").is_file()
 
 
-def test_two_processes_compute_the_same_loss_as_one(train: Callable[..., Run], tmp_path: Path) -> None:
+ROFORMER = ["model=mel_band_roformer_small", "model.mel_bands=12", "model.heads=2", "model.head_width=4"]
+
+
+@pytest.mark.parametrize("model", [[], ROFORMER], ids=["rnn", "roformer"])
+def test_two_processes_compute_the_same_loss_as_one(
+    train: Callable[..., Run], tmp_path: Path, model: list[str]
+) -> None:
     same = [
+        *model,
         "data.samples_per_epoch=16",
         "trainer.max_epochs=1",
         "callbacks.listen.songs=0",

@@ -2,11 +2,11 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import torch
 import yaml
@@ -15,6 +15,7 @@ from safetensors.torch import save
 from demixer import Separator
 from demixer.model.building import build_network
 from tests.foreign import Amanteur, Magron, amanteur_hparams, magron_checkpoint
+from tests.foreign_roformer import msst_settings, msst_state
 from tests.fuzz.formats import Format
 from tests.fuzz.mutations import mutated_bytes, mutated_tree
 from tests.fuzz.single_changes import TENSOR_CHANGES, Published, changed_tensor, single_changes
@@ -24,10 +25,12 @@ WIDTHS, FRAMES = [2, 3, 2, 26], 9
 SAMPLES = 2_000
 
 
+FOREIGN = ("magron", "magron-simo", "amanteur", "crlandsc", "msst", "msst-mel")
+
+
 def checkpoint_formats() -> list[Format]:
-    return [
-        CheckpointFormat(name) for name in ("magron", "magron-simo", "amanteur", "crlandsc", "own-ckpt", "own-pt")
-    ] + [SafetensorsFormat("safetensors")]
+    torch_files = [CheckpointFormat(name) for name in (*FOREIGN, "own-ckpt", "own-pt")]
+    return [*torch_files, SafetensorsFormat("safetensors", "own-pt"), SafetensorsFormat("msst-safetensors", "msst")]
 
 
 def published(name: str) -> Published:
@@ -45,25 +48,43 @@ def published(name: str) -> Published:
         if name == "amanteur":
             return Published("vocals.pt", dict(state), hparams)
         return Published("bass.ckpt", {"state_dict": {f"model.{k}": v for k, v in state.items()}, "epoch": 3}, hparams)
+    if name in ("msst", "msst-mel"):
+        mel = name == "msst-mel"
+        state = msst_state(mel)
+        content = {"state_dict": state, "epoch": 3, "optimizer": {"lr": 1e-5}} if mel else state
+        return Published("vocals.ckpt", content, msst_settings(mel), "config_vocals.yaml")
+    hparams = own_hparams(name.removeprefix("own-"))
     torch.manual_seed(0)
-    state = build_network(TINY_HPARAMS).state_dict()
+    state = build_network(hparams).state_dict()
     if name == "own-ckpt":
         state = {f"network.{key}": value for key, value in state.items()}
         optimiser = [{"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(4)}}}]
-        return Published("last.ckpt", {"state_dict": state, "epoch": 1, "optimizer_states": optimiser}, TINY_HPARAMS)
-    return Published("weights.pt", dict(state), TINY_HPARAMS)
+        return Published("last.ckpt", {"state_dict": state, "epoch": 1, "optimizer_states": optimiser}, hparams)
+    return Published("weights.pt", dict(state), hparams)
+
+
+def own_hparams(name: str) -> dict:
+    """The settings of a tiny network of this project, an RNN's unless the name is another architecture's."""
+    if name not in ("bs-roformer", "mel-band-roformer"):
+        return TINY_HPARAMS
+    model = TINY_HPARAMS["model"] | {"architecture": name.replace("-", "_"), "heads": 2, "head_width": 4, "skip": True}
+    if name == "bs-roformer":
+        return TINY_HPARAMS | {"model": model | {"linear_depth": 1, "zero_dc": True, "biases": True}}
+    newer = {"positions": "pope", "value_residuals": "lerp", "streams": 2, "fractions": 2, "sinkhorn_iterations": 1}
+    return TINY_HPARAMS | {"model": model | newer | {"repeats": 2, "mel_bands": 9, "dropout": 0.1}}
 
 
 def write_published(case: Published, folder: Path) -> Path:
     """The checkpoint's file, and its settings beside it."""
     torch.save(case.content, folder / case.file)
-    write_hparams(folder, case.hparams)
+    write_settings(folder, case)
     return folder / case.file
 
 
-def write_hparams(folder: Path, hparams: Any) -> None:
-    if hparams is not None:
-        (folder / "hparams.yaml").write_text(yaml.safe_dump(hparams), encoding="utf-8", errors="surrogatepass")
+def write_settings(folder: Path, case: Published) -> None:
+    if case.hparams is not None:
+        text = yaml.safe_dump(case.hparams)
+        (folder / case.settings).write_text(text, encoding="utf-8", errors="surrogatepass")
 
 
 def load_and_separate(path: Path) -> str:
@@ -102,12 +123,12 @@ class CheckpointFormat(Format):
             )
         if kind == "hparams" and self.good.hparams is not None:
             hparams = mutated_tree(self.good.hparams, random)
-            return write_published(Published(self.good.file, self.good.content, hparams), folder)
+            return write_published(replace(self.good, hparams=hparams), folder)
         path = folder / self.good.file
         path.write_bytes(
             with_spoilt_pickle(self.file, random) if kind == "pickle" else mutated_bytes(self.file, random)
         )
-        write_hparams(folder, self.good.hparams)
+        write_settings(folder, self.good)
         return path
 
     def changed(self, number: int) -> Published:
@@ -145,28 +166,32 @@ class SingleChanges(Format):
 
 
 class SafetensorsFormat(CheckpointFormat):
-    """This project's saved models."""
+    """This project's saved models, and what others publish as safetensors."""
+
+    def __init__(self, name: str, layout: str) -> None:
+        super().__init__(name)
+        self.layout = layout
 
     @cached_property
     def good(self) -> Published:
-        model = published("own-pt")
-        return Published("weights.safetensors", model.content, model.hparams)
+        model = published(self.layout)
+        return replace(model, file="weights.safetensors" if self.layout == "own-pt" else "vocals.safetensors")
 
     @cached_property
     def file(self) -> bytes:
         return save(self.good.content)
 
     def write(self, folder: Path, random: Random) -> Path:
-        kind, content, hparams = random.choice(("tensors", "bytes", "bytes", "hparams")), self.file, self.good.hparams
+        kind, content, case = random.choice(("tensors", "bytes", "bytes", "hparams")), self.file, self.good
         if kind == "tensors":
-            key, change = random.choice(list(self.good.state_dict)), random.choice(list(TENSOR_CHANGES))
-            state = changed_tensor(self.good, key, change).state_dict
+            key, change = random.choice(list(case.state_dict)), random.choice(list(TENSOR_CHANGES))
+            state = changed_tensor(case, key, change).state_dict
             kept = {k: v.contiguous() for k, v in state.items() if isinstance(v, torch.Tensor) and v.numel() < 1e6}
             content = save(kept)
         elif kind == "bytes":
             content = mutated_bytes(content, random)
         else:
-            hparams = mutated_tree(hparams, random)
-        write_hparams(folder, hparams)
-        (folder / self.good.file).write_bytes(content)
+            case = replace(case, hparams=mutated_tree(case.hparams, random))
+        write_settings(folder, case)
+        (folder / case.file).write_bytes(content)
         return folder

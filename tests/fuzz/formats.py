@@ -34,9 +34,9 @@ def formats() -> dict[str, Format]:
     """All formats by name, and every single change of each checkpoint, one by one."""
     from tests.fuzz.archives import ArchiveFormat
     from tests.fuzz.audio import audio_formats
-    from tests.fuzz.checkpoints import SingleChanges, checkpoint_formats
+    from tests.fuzz.checkpoints import FOREIGN, SingleChanges, checkpoint_formats
     from tests.fuzz.texts import text_formats
 
     all_formats = [*audio_formats(), *checkpoint_formats(), *text_formats(), ArchiveFormat()]
-    single = [SingleChanges(one) for one in checkpoint_formats()[:4]]
+    single = [SingleChanges(one) for one in checkpoint_formats()[: len(FOREIGN)]]
     return {one.name: one for one in [*all_formats, *single]}

@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from tests.fuzz.pool import PROJECT_DIR, Worker
 
 _AUDIO = "wav w64 rf64 flac ogg opus aiff au caf mp3 m4a mov 3gp aac wma webm mkv avi mp2 mpg ts flv ac3 wv tta"
-_MODELS = "magron magron-simo amanteur crlandsc own-ckpt own-pt safetensors hparams.yaml registry.yaml index zip"
-NAMES = f"{_AUDIO} {_MODELS}".split()  # of tests.fuzz.formats, which takes seconds to import (test_fuzz.py compares)
+FOREIGN = "magron magron-simo amanteur crlandsc msst msst-mel"
+_MODELS = f"{FOREIGN} own-ckpt own-pt safetensors msst-safetensors"
+_TEXTS = "hparams.yaml msst.yaml registry.yaml index zip"
+NAMES = f"{_AUDIO} {_MODELS} {_TEXTS}".split()  # of tests.fuzz.formats, slow to import (test_fuzz.py compares)
 
 
 @dataclass

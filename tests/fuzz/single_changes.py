@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ TENSOR_CHANGES: dict[str, Callable[[Tensor], Any] | None] = {
     "stands for more of its shape": lambda x: torch.zeros(1).expand(x.shape),
 }
 FURTHER_KEYS = ("x", "x.weight", "\x1b[31mred", "9" * 5000, "BN.99999999.0.weight", "separator.7.time_net.norm.weight")
+FURTHER_KEYS += ("layers.900000000.0.layers.0.0.norm.gamma", "layers.0.1.layers.0.0.static_beta")
 FURTHER_KEYS += ("bandsplit.layernorms.900000000.weight", "model.bandsequence.bsrnn.7.0.groupnorm.weight")
 CONTENTS: dict[str, Any] = {
     "nothing": {},
@@ -59,12 +60,14 @@ class Published:
     Args:
         file: its name.
         content: what is in it.
-        hparams: what ``hparams.yaml`` beside it says, if there is one.
+        hparams: what the settings beside it say, if there are some.
+        settings: their file's name.
     """
 
     file: str
     content: Any
     hparams: Any = None
+    settings: str = "hparams.yaml"
 
     @property
     def state_dict(self) -> dict[str, Tensor]:
@@ -74,7 +77,7 @@ class Published:
 def single_changes(good: Published) -> Iterator[tuple[str, Published]]:
     """Each change with its name, always in the same order."""
     for name, content in CONTENTS.items():
-        yield f"content: {name}", Published(good.file, content, good.hparams)
+        yield f"content: {name}", replace(good, content=content)
     for key in kinds(good.state_dict):
         for name in TENSOR_CHANGES:
             yield f"{key} {name}", changed_tensor(good, key, name)
@@ -104,7 +107,8 @@ def kinds(state: dict[str, Tensor]) -> list[str]:
 def changed_tensor(good: Published, key: str, name: str) -> Published:
     """The checkpoint with one tensor changed in the way of that name."""
     change, state = TENSOR_CHANGES[name], dict(good.state_dict)
-    state[key] = None if change is None else change(state[key])
+    value = state[key] if state[key].ndim else state[key].unsqueeze(0)  # most changes are of axes
+    state[key] = None if change is None else change(value)
     if change is None:
         del state[key]
     return _with_state(good, state)
@@ -112,7 +116,7 @@ def changed_tensor(good: Published, key: str, name: str) -> Published:
 
 def _with_state(good: Published, state: dict) -> Published:
     bare = "state_dict" not in good.content
-    return Published(good.file, state if bare else {**good.content, "state_dict": state}, good.hparams)
+    return replace(good, content=state if bare else {**good.content, "state_dict": state})
 
 
 def _with_setting(good: Published, part: str, path: tuple, value: Any) -> Published:
@@ -128,8 +132,7 @@ def _with_setting(good: Published, part: str, path: tuple, value: Any) -> Publis
         del inside[last]
     else:
         inside[last] = value
-    both = {"content": good.content, "hparams": good.hparams, part: tree}
-    return Published(good.file, both["content"], both["hparams"])
+    return replace(good, **{part: tree})
 
 
 def _is_tensor(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Files of text: a model's settings, the registry of public models, and the index of a data set."""
 
 import io
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -34,8 +35,12 @@ SNIPPETS = (
 )
 
 
+OWN = ("own-pt", "own-bs-roformer", "own-mel-band-roformer", "amanteur", "crlandsc")
+
+
 def text_formats() -> list[Format]:
-    return [HparamsFormat("hparams.yaml"), RegistryFormat("registry.yaml"), IndexFormat("index")]
+    settings = [SettingsFormat("hparams.yaml", OWN), SettingsFormat("msst.yaml", ("msst", "msst-mel"))]
+    return [*settings, RegistryFormat("registry.yaml"), IndexFormat("index")]
 
 
 def spoilt_yaml(tree: Any, random: Random) -> bytes:
@@ -52,17 +57,21 @@ def spoilt_yaml(tree: Any, random: Random) -> bytes:
     return mutated_bytes(content, random) if kind == "bytes" else content
 
 
-class HparamsFormat(Format):
-    """``hparams.yaml`` beside good weights."""
+class SettingsFormat(Format):
+    """The settings beside good weights."""
+
+    def __init__(self, name: str, layouts: Sequence[str]) -> None:
+        super().__init__(name)
+        self.layouts = layouts
 
     @cached_property
     def good(self) -> list:
-        return [published(name) for name in ("own-pt", "amanteur", "crlandsc")]
+        return [published(name) for name in self.layouts]
 
     def write(self, folder: Path, random: Random) -> Path:
         model = random.choice(self.good)
         path = write_published(model, folder)
-        (folder / "hparams.yaml").write_bytes(spoilt_yaml(model.hparams, random))
+        (folder / model.settings).write_bytes(spoilt_yaml(model.hparams, random))
         return path
 
     def use(self, path: Path) -> str:

@@ -13,8 +13,21 @@ DEEPEST = 32  # values inside of values; settings have five
 _TOO_DEEP = f"its values lie more than {DEEPEST} deep in each other"
 
 
-def read_yaml(file: Path) -> Any:
+class LoaderWithTuples(yaml.SafeLoader):
+    """Takes Python's tag of tuples for lists; every other tag is refused, as always."""
+
+
+LoaderWithTuples.add_constructor(
+    "tag:yaml.org,2002:python/tuple", lambda loader, node: loader.construct_sequence(node, deep=True)
+)
+
+
+def read_yaml(file: Path, kind: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
     """Read a YAML file as plain data: no tag, interpolation or ``_target_`` in it has any effect.
+
+    Args:
+        file: of settings.
+        kind: of loader.
 
     Raises:
         UserError: it is missing, no YAML, or larger than settings can be: as it is, or by what its aliases stand for.
@@ -27,7 +40,7 @@ def read_yaml(file: Path) -> Any:
     if len(content) > LARGEST_BYTES:
         raise UserError(f"it is larger than {LARGEST_BYTES // 1024} kB, which no settings are")
     try:
-        loader = yaml.SafeLoader(content.decode("utf-8"))
+        loader = kind(content.decode("utf-8"))
         tree = loader.get_single_node()
     except RecursionError:  # PyYAML's composer calls itself for each level
         raise UserError(_TOO_DEEP) from None

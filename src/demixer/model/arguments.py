@@ -9,10 +9,14 @@ from functools import partial
 from typing import Any
 
 from demixer.checkpoints.settings import Settings
+from demixer.model.modules.attention import POSITIONS, VALUE_RESIDUALS
+from demixer.model.modules.spectrogram import LARGEST_N_FFT
 
 LARGEST_SIZE = 1 << 20  # features or frames; published networks have 64 to 384 features and 263 frames
 MOST_MODULES = 256  # one after the other; the paper has 12
 LARGEST_FACTOR = 64  # of a hidden layer over the features; published: 2 to 4
+MOST_STREAMS = 32  # of residuals, and fractions of the features; published: 1 to 4
+MOST_ITERATIONS = 100  # published: 2
 MOST_BANDS = 4096  # published: 30 to 60
 RATES_HZ = (1_000, 1_000_000)  # as songs'
 
@@ -53,6 +57,12 @@ _ROFORMER: dict[str, Kind] = {
     "feed_forward_factor": partial(Settings.number, lowest=1e-3, highest=LARGEST_FACTOR),
     "dropout": _share,
     "biases": _switch,
+    "positions": partial(Settings.choice, known=tuple(POSITIONS)),
+    "value_residuals": partial(Settings.choice, known=VALUE_RESIDUALS),
+    "streams": partial(Settings.whole, lowest=1, highest=MOST_STREAMS),
+    "fractions": partial(Settings.whole, lowest=1, highest=MOST_STREAMS),
+    "sinkhorn_iterations": partial(Settings.whole, lowest=0, highest=MOST_ITERATIONS),
+    "first_bin": partial(Settings.whole, lowest=0, highest=LARGEST_N_FFT),
 }
 ARGUMENTS: dict[str, dict[str, Kind]] = {
     "bandsplitrnn": {

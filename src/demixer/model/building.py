@@ -9,7 +9,8 @@ from demixer.model.arguments import ARGUMENTS, MOST_BANDS, RATES_HZ, check_bands
 from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.layouts.fixed_window import FixedWindowNetwork, FixedWindowRNN
-from demixer.model.modules.bands import band_widths_bins, mel_bands
+from demixer.model.modules.bands import band_widths_bins
+from demixer.model.modules.mel_bands import mel_bands
 from demixer.model.modules.spectrogram import LARGEST_N_FFT, Spectrogram
 from demixer.model.roformer import BSRoFormer, MelBandRoFormer
 from demixer.model.separation_network import SeparationNetwork
@@ -51,8 +52,10 @@ def _built(hparams: Settings) -> SeparationNetwork:
     spectrogram = Spectrogram(n_fft, **{name: featurizer.whole(name, 1, n_fft, others[name]) for name in others})
     architecture = model.choice("architecture", ARCHITECTURES, "bandsplitrnn")
     of_spectra, of_waveforms = ARCHITECTURES[architecture]
+    known = ARGUMENTS[architecture]
     own = {name: value for name, value in model.values.items() if name not in OF_BANDS}
-    arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
+    own = {name: value for name, value in own.items() if name in known or value is not None}  # no `tac`: nobody has one
+    arguments = checked(Settings(own, path="model."), known)
     bands, targets = _bands(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
     if not is_list(targets):
         raise hparams.refuse("targets", "must be a list of names")
@@ -70,7 +73,10 @@ def _bands(hparams: Settings, model: Settings, spectrogram: Spectrogram, sample_
     widths = told.values.get("bands_bins")
     if widths is None:
         widths = band_widths_bins(told.values["bands_hz"], spectrogram.n_fft, sample_rate_hz, edges)
-    if sum(widths) != spectrogram.bins:
+    first_bin = model.values.get("first_bin")
+    if first_bin is not None and sum(widths) + model.whole("first_bin", 0, spectrogram.bins) > spectrogram.bins:
+        raise ValueError(f"`bands_bins` reach {sum(widths)} bins up from {first_bin}, of {spectrogram.bins}")
+    if first_bin is None and sum(widths) != spectrogram.bins:
         raise ValueError(f"`bands_bins` add up to {sum(widths)} bins instead of {spectrogram.bins}")
     if len(widths) > MOST_BANDS:
         raise ValueError(f"`bands_hz` make {len(widths)} bands, more than {MOST_BANDS}")

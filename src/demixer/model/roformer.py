@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demixer.model.band_split_network import BandSplitNetwork
+from demixer.model.modules.attention import TransformerConfig
 from demixer.model.modules.band_linear import BandLinear, ScaledLinear
 from demixer.model.modules.band_split import BandSplit
 from demixer.model.modules.band_transformer import BandTransformer
 from demixer.model.modules.bands import BandTable
 from demixer.model.modules.mask_estimation import MaskConfig, MaskEstimation, TargetMask
-from demixer.model.modules.normalisation import unit_rms
-from demixer.model.modules.transformer import RMSNorm, Transformer, TransformerConfig
+from demixer.model.modules.normalisation import RMSNorm, unit_rms
+from demixer.model.modules.transformer import Transformer
 
 
 class RoFormer(BandSplitNetwork):
@@ -32,6 +33,7 @@ class RoFormer(BandSplitNetwork):
         skip: give each module the sum of all earlier ones' outputs, too.
         channels: C that enter each band together; 1: any number, each by itself.
         zero_dc: the estimates have nothing at 0 Hz.
+        first_bin: the lowest bin of the first band; what is below it and above the last is left out of the estimates.
         mask: arguments of :class:`MaskConfig`.
         attention: arguments of :class:`TransformerConfig`.
 
@@ -57,6 +59,7 @@ class RoFormer(BandSplitNetwork):
         skip: bool = False,
         channels: int = 2,
         zero_dc: bool = False,
+        first_bin: int | None = None,
         mask: dict[str, Any] | None = None,
         **attention: Any,
     ) -> None:
@@ -67,22 +70,23 @@ class RoFormer(BandSplitNetwork):
         )
         values = 2 * channels
 
-        def transformer(depth: int, linear: bool = False) -> Transformer:
-            return Transformer.of(features, depth, config, self.norm_each, linear)
+        def transformer(depth: int, later: bool, linear: bool = False) -> Transformer:
+            return Transformer.of(features, depth, config, self.norm_each, linear, later)
 
-        def module() -> BandTransformer:
-            linear = transformer(linear_depth, linear=True) if linear_depth else None
-            return BandTransformer(transformer(time_depth), transformer(band_depth), linear)
+        def module(later: bool) -> BandTransformer:
+            linear = transformer(linear_depth, later, linear=True) if linear_depth else None
+            return BandTransformer(transformer(time_depth, later), transformer(band_depth, later), linear)
 
         super().__init__(
             BandSplit(table, features, values_per_bin=values, projection=ScaledLinear, normalise=unit_rms),
-            [module() for _ in range(repeats)],
+            [module(later=r > 0) for r in range(repeats)],
             MaskEstimation(
                 [TargetMask(table, features, mask_config, values, BandLinear) for _ in range(targets)],
                 normalise=nn.Identity() if self.norm_each else RMSNorm(features),
             ),
         )
         self.skip, self.channels, self.zero_dc = skip, channels, zero_dc
+        self.streams, self.first_bin, self.bins = config.streams, first_bin or 0, table.bins
 
     def forward(self, mixture: Tensor) -> Tensor:
         heard = self._heard(mixture)
@@ -103,23 +107,23 @@ class RoFormer(BandSplitNetwork):
         return mixture.expand(-1, self.channels, *mixture.shape[2:])
 
     def estimate_mask(self, values: Tensor, channels: int) -> Tensor:
-        if self.channels == 1:
-            return self._without_dc(super().estimate_mask(values, channels))
-        joint = values.unflatten(1, (-1, channels)).transpose(2, 3).flatten(3)  # (T, B, F, 2 · C)
-        masks = self._without_dc(super().estimate_mask(joint, 1))
-        return masks.unflatten(4, (channels, 2)).transpose(3, 4).flatten(2, 3)
-
-    def _without_dc(self, masks: Tensor) -> Tensor:
-        return F.pad(masks[..., 1:, :], (0, 0, 1, 0)) if self.zero_dc else masks
+        above = values.shape[2] - self.first_bin - self.bins
+        values = values.narrow(2, self.first_bin, self.bins)
+        joint = values if self.channels == 1 else values.unflatten(1, (-1, channels)).transpose(2, 3).flatten(3)
+        masks = super().estimate_mask(joint, 1 if self.channels > 1 else channels)  # joint: (S, T, B, F, 2 · C)
+        masks = F.pad(masks, (0, 0, self.first_bin, above)) if self.first_bin or above else masks
+        masks = F.pad(masks[..., 1:, :], (0, 0, 1, 0)) if self.zero_dc else masks
+        return masks if self.channels == 1 else masks.unflatten(4, (channels, 2)).transpose(3, 4).flatten(2, 3)
 
     def run_sequence(self, x: Tensor, channels: int) -> Tensor:
-        if not self.skip:
-            return super().run_sequence(x, channels)
-        earlier = torch.zeros_like(x)
+        x = x.repeat(1, 1, 1, self.streams) if self.streams > 1 else x
+        earlier, values = torch.zeros_like(x) if self.skip else None, (None,) * 3
         for module in self.sequence:
-            x = self.run_module(module, x, channels, earlier)
-            earlier = earlier + x
-        return x
+            x = self.run_module(module, x, channels, earlier, values)
+            if module.hands_on:
+                x, *values = x
+            earlier = earlier + x if self.skip else None
+        return x.unflatten(-1, (self.streams, -1)).sum(-2) if self.streams > 1 else x
 
 
 class BSRoFormer(RoFormer):

@@ -18,8 +18,9 @@ class Muon(Optimizer):
 
     The momentum of a hidden layer's matrix is replaced by the nearest matrix whose singular values are all about 1,
     so that rare directions are learnt as fast as common ones. It is scaled to the size that AdamW's steps have, so
-    that both share one learning rate. Each gate of a recurrent layer and each band of a banded layer is a matrix of
-    its own. The first layer (the band split), the last (the masks' outputs), gains and offsets are AdamW's.
+    that both share one learning rate. Each gate of a recurrent layer, the queries, keys and values of an attention,
+    and each band of a banded layer are matrices of their own. The first layer (the band split), the last (the masks'
+    outputs), gains and offsets are AdamW's.
 
     Args:
         named_parameters: of the network.
@@ -48,7 +49,8 @@ class Muon(Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "betas": betas, "weight_decay": weight_decay, "eps": eps}
         super().__init__(groups, defaults)
         recurrent = {name: named[name.replace("weight_ih", "weight_hh")] for name in matrices if "weight_" in name}
-        self._gates = {named[name]: len(hidden) // hidden.shape[1] for name, hidden in recurrent.items()}
+        self._parts = {named[name]: len(hidden) // hidden.shape[1] for name, hidden in recurrent.items()}
+        self._parts |= {matrix: 3 for name, matrix in matrices.items() if name.endswith(".qkv.weight")}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -78,7 +80,7 @@ class Muon(Optimizer):
     def _orthogonal(self, matrices: list[Tensor], directions: list[Tensor]) -> list[Tensor]:
         """The directions with orthogonal matrices, those of one shape in one product after another."""
         single = [
-            direction.unflatten(0, (self._gates.get(matrix, 1), -1)).flatten(0, -3)
+            direction.unflatten(0, (self._parts.get(matrix, 1), -1)).flatten(0, -3)
             for matrix, direction in zip(matrices, directions, strict=True)
         ]
         places: dict[torch.Size, list[int]] = {}

@@ -1,7 +1,7 @@
-"""Group normalisation over all features, written for this network's layouts."""
+"""Group normalisation over all features and RMS normalisation, written for this network's layouts."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 EPS = 1e-5
 
@@ -54,3 +54,22 @@ def unit_rms(x: Tensor) -> Tensor:
     """Each vector of features (…, N) at a root mean square of 1, in single precision; silence stays silence."""
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
     return x * (x.shape[-1] ** 0.5 / norm.clamp_min(1e-12))
+
+
+class RMSNorm(nn.Module):
+    """Each vector of features at a root mean square of 1, times a gain per feature (Zhang & Sennrich 2019).
+
+    Shapes:
+        (…, N) → (…, N).
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return unit_rms(x) * self.weight
+
+    def folded(self, *layers: nn.Linear) -> Tensor:
+        """The weights of linear layers over normalised features, one below the other, with the gain multiplied in."""
+        return for_products(torch.cat([layer.weight for layer in layers]) * self.weight)

@@ -1,9 +1,30 @@
 """Rotary position embedding (Su et al. 2021, arXiv 2104.09864): attention knows how far apart two positions are."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 THETA = 10_000.0
+
+
+class RotaryPositions(nn.Module):
+    """Queries and keys are turned by their position; nothing is learnt.
+
+    Args:
+        heads: of the attention, all of which are turned alike.
+        width: features of a head; even.
+    """
+
+    def __init__(self, heads: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", rotary_frequencies(width), persistent=False)
+
+    def table(self, length: int) -> tuple[Tensor, Tensor]:
+        """What :meth:`forward` takes for sequences of one length."""
+        return rotary_table(self.frequencies, length)
+
+    def forward(self, rows: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+        """Queries and then keys (A, L, 2 · heads, width) → the same, turned."""
+        return rotate(rows, *table)
 
 
 def rotary_frequencies(width: int) -> Tensor:
