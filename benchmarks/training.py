@@ -37,6 +37,7 @@ from flops import beside_matmul, count_flops
 from demixer.model.building import build_network
 from demixer.separation.devices import choose_device
 from demixer.training.config import build
+from demixer.training.divided import divided
 from demixer.training.runs import model_hparams
 from example.tiny_musdb import write_tiny_musdb
 
@@ -63,16 +64,15 @@ def step_row(
     mixture = targets.sum(1)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
-    def forward() -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            return sum(loss(network, mixture, targets).values())
-
     def step() -> None:
         optimizer.zero_grad()
-        forward().backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            terms = loss(divided(network, mixture), mixture, targets)
+        sum(terms.values()).backward()
         optimizer.step()
 
-    flops = 3 * count_flops(network, forward)  # the backward pass computes two products for each one
+    with torch.no_grad():  # the backward pass computes two products for each one
+        flops = 3 * count_flops(network, lambda: network(mixture))
     seconds, matmul_flops = beside_matmul(step, dtype, device, repeats=2)
     share = flops / seconds / matmul_flops
     crops = batch / seconds
@@ -121,7 +121,7 @@ def main() -> None:
     title = f"training steps on {device}, {torch.get_num_threads()} threads; again: model.checkpointing"
     table = Table(*settings, *rates, "share of matmul", "peak MB", title=title)
     appetite = []
-    batches, compiled = ((2, 8, 32), (False, True)) if gpu else ((1,), (False,))
+    batches, compiled = ((2, 8, 32), (False, True)) if gpu else ((1, 4), (False,))
     again = (False, True) if args.memory else (False,)
     choices = product(args.networks, args.precision, batches, again, compiled)
     for choice in choices:  # each in a process of its own, whose memory is its alone

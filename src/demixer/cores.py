@@ -1,12 +1,16 @@
 """A batch on a processor: its parts side by side, each on its share of the cores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from threading import Barrier
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 def spread_over_cores(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
@@ -19,14 +23,27 @@ def spread_over_cores(function: Callable[[Tensor], Tensor], batch: Tensor) -> Te
             the caller has set.
         batch: (B, …) on a processor.
     """
-    cores = torch.get_num_threads()
-    count = min(cores, len(batch))
-    if count <= 1:
-        return function(batch)
-    pool = _threads(count, cores)
-    futures = [pool.submit(function, part) for part in batch.split(shares(len(batch), count))]
+    parts = batch.split(sizes_of_parts(len(batch)))
+    return function(batch) if len(parts) == 1 else torch.cat(side_by_side(function, parts))
+
+
+def sizes_of_parts(items: int) -> list[int]:
+    """How many of a batch's items each part of it has: as many parts as there are items or cores."""
+    return shares(items, max(1, min(items, torch.get_num_threads())))
+
+
+def side_by_side(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """The function of each of at most as many parts as there are cores, in the order of the parts.
+
+    A single part is computed here; several are in threads of their own, where no mode of torch is set that the caller
+    has set, and which use as many cores each as they can have.
+    """
+    if len(parts) == 1:
+        return [function(parts[0])]
+    pool = _threads(len(parts), torch.get_num_threads())
+    futures = [pool.submit(function, part) for part in parts]
     wait(futures)  # of all, even if one fails: its caller may try again with less
-    return torch.cat([future.result() for future in futures])
+    return [future.result() for future in futures]
 
 
 def shares(whole: int, count: int) -> list[int]:

@@ -19,6 +19,7 @@ class BandSplitNetwork(nn.Module):
     Attributes:
         checkpointing: keep each module's input only, and compute what is inside it again for the gradient: the same
             gradients in less memory and about a third more time.
+        compiled: whether :meth:`compile` was called.
 
     Shapes:
         (B, C, F, T) complex → (B, S, C, F, T) complex, frame-major in memory as the mixture should be.
@@ -26,7 +27,7 @@ class BandSplitNetwork(nn.Module):
 
     def __init__(self, split: nn.Module, sequence: Iterable[nn.Module], mask: nn.Module) -> None:
         super().__init__()
-        self.checkpointing = False
+        self.checkpointing = self.compiled = False
         self.split, self.sequence, self.mask = split, nn.ModuleList(sequence), mask
 
     def forward(self, mixture: Tensor) -> Tensor:
@@ -82,5 +83,6 @@ class BandSplitNetwork(nn.Module):
         Args:
             options: of ``torch.compile``.
         """
+        self.compiled = True
         for module in (self.split, *self.sequence, self.mask):
             module.compile(**options)

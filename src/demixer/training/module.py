@@ -13,6 +13,7 @@ from demixer.errors import UserError
 from demixer.evaluation.metrics import finite_mean, not_finite, usdr
 from demixer.model.separation_network import SeparationNetwork
 from demixer.training.average import MovingAverage
+from demixer.training.divided import divided
 from demixer.training.steps import Part, SkippedSteps, refuse_broken_weights, spread_faults, suspects_of
 
 Optimizer = torch.optim.Optimizer
@@ -57,7 +58,8 @@ class SeparationModule(pl.LightningModule):
         self._faults: list[str] = []  # what is wrong with this process's songs
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
-        losses = self._loss(self.network, batch["mixture"], batch["targets"])
+        mixture = batch["mixture"]
+        losses = self._loss(divided(self.network, mixture), mixture, batch["targets"])
         self._parts.append(Part.of(batch, losses))
         return spread_faults(sum(losses.values()))
 

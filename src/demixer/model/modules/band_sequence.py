@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demixer.model.modules.normalisation import EPS, for_products, group_norm
+from demixer.model.modules.prelu import PReLU
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class TAC(nn.Module):
         self.transform = nn.Linear(features, hidden)
         self.average = nn.Linear(hidden, hidden)
         self.concat = nn.Linear(2 * hidden, features)
-        self.activation = nn.PReLU() if config.activation == "prelu" else nn.Tanh()
+        self.activation = PReLU() if config.activation == "prelu" else nn.Tanh()
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         hidden = self.activation(self.transform(x.unflatten(2, (-1, channels))))
