@@ -10,9 +10,9 @@ import torch
 from tiny_runs import tiny_run
 from torch import Tensor
 
+from demixer.cores import shares
 from demixer.model.building import build_network
 from demixer.model.separation_network import SeparationNetwork
-from demixer.separation.cores import shares
 from demixer.training.divided import DividedNetwork, divided
 from demixer.training.losses import L1Loss, RelativeRMSLoss
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from demixer.cores import side_by_side, sizes_of_parts
 from demixer.model.modules.spectrogram import Spectrogram
 from demixer.model.separation_network import SeparationNetwork
-from demixer.separation.cores import side_by_side, sizes_of_parts
 
 
 class DividedNetwork:
