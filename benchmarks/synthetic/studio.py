@@ -1,0 +1,112 @@
+"""What happens to an instrument between the player and the stem: amplifier, saturation, place, room, level."""
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import torch
+from scipy import signal
+from torch import Tensor
+
+from demixer.data.augmentations.compressor import Setting, compressor
+from demixer.data.augmentations.reverb import Room, room_response
+from synthetic.rendering import RATE_HZ
+
+_OVERSAMPLING = 4  # a saturated guitar's overtones go far beyond the band, and would be folded back …
+_FOLDING_DB = 4.0  # … if it is driven more than so
+_BIAS = 0.2  # the tube's working point
+_PEAK = 0.99
+_SILENCE = 1e-9
+
+# Of MUSDB18's training stems (excerpts of seven seconds, the 14 validation songs left out): median RMS of those that
+# sound, and the standard deviation of their level.
+LEVELS = {"drums": (0.062, 4.0), "bass": (0.069, 4.5), "other": (0.072, 3.3)}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a player's sound goes through.
+
+    Args:
+        drive_db: gain before the saturation, over an RMS of 1; None: none.
+        cabinet_hz: above it a guitar's loudspeaker is silent; None: none.
+        pan: −1 (left) … 1 (right).
+        width: how much of what differs between left and right stays.
+        room: around it.
+        level_db: against the stem's other instruments.
+    """
+
+    drive_db: float | None = None
+    cabinet_hz: float | None = None
+    pan: float = 0.0
+    width: float = 1.0
+    room: Room | None = None
+    level_db: float = 0.0
+
+
+def process(audio: Tensor, chain: Chain) -> Tensor:
+    """(2, L) → (2, L), at an RMS of 1 · ``level_db`` where it sounds."""
+    middle, side = audio.mean(0), (audio[0] - audio[1]) / 2 * chain.width
+    audio = torch.stack((middle + side, middle - side))
+    if chain.drive_db is not None:
+        audio = _amplifier(audio, chain.drive_db, chain.cabinet_hz)
+    angle = (chain.pan + 1) * math.pi / 4
+    audio = audio * torch.tensor([[math.cos(angle)], [math.sin(angle)]]) * math.sqrt(2)
+    if chain.room is not None:
+        audio = audio + _reflections(audio, chain.room)
+    return audio / max(sounding_rms(audio), _SILENCE) * 10 ** (chain.level_db / 20)
+
+
+def _reflections(audio: Tensor, room: Room) -> Tensor:
+    """What the augmentation of the same name adds, block by block: a whole song's transform takes three times as long."""
+    wet = signal.oaconvolve(audio.numpy(), room_response(room, 2, RATE_HZ).numpy(), axes=-1)
+    return torch.from_numpy(wet[:, : audio.shape[-1]].astype(np.float32))
+
+
+def _amplifier(audio: Tensor, drive_db: float, cabinet_hz: float | None) -> Tensor:
+    """Saturation, softer on one side as in a tube, and a loudspeaker, in front of which a guitar is mono."""
+    if cabinet_hz is not None:
+        tight = signal.butter(1, 120, "highpass", fs=RATE_HZ, output="sos")  # else chords turn to mud
+        audio = torch.from_numpy(signal.sosfilt(tight, audio.mean(0, keepdim=True).numpy()).astype(np.float32))
+    louder = audio * (10 ** (drive_db / 20) / max(sounding_rms(audio), _SILENCE))
+    times = _OVERSAMPLING if drive_db > _FOLDING_DB else 1
+    fine = signal.resample_poly(louder.numpy(), times, 1, axis=-1) if times > 1 else louder.numpy()
+    shaped = np.tanh(fine + _BIAS) - math.tanh(_BIAS)
+    coarse = signal.resample_poly(shaped, 1, times, axis=-1) if times > 1 else shaped
+    if cabinet_hz is not None:
+        low = signal.butter(2, 85, "highpass", fs=RATE_HZ, output="sos")
+        high = signal.butter(4, cabinet_hz, "lowpass", fs=RATE_HZ, output="sos")
+        presence = np.array([[*_presence(2800.0, 4.0)]])
+        coarse = signal.sosfilt(np.concatenate((low, high, presence)), coarse).repeat(2, axis=0)
+    return torch.from_numpy(coarse.astype(np.float32))
+
+
+def _presence(centre_hz: float, gain_db: float) -> tuple[float, ...]:
+    """A bell of an octave, as a second-order section (Bristow-Johnson, "Audio EQ Cookbook", peaking EQ)."""
+    omega, amplitude = 2 * math.pi * centre_hz / RATE_HZ, 10 ** (gain_db / 40)
+    alpha = math.sin(omega) / (2 * 1.41)
+    up, down, middle = 1 + alpha * amplitude, 1 - alpha * amplitude, -2 * math.cos(omega)
+    first, last = 1 + alpha / amplitude, 1 - alpha / amplitude
+    return tuple(value / first for value in (up, middle, down, first, middle, last))
+
+
+def sounding_rms(audio: Tensor) -> float:
+    """RMS over the tenths of a second that lie within 50 dB of the loudest; 0 of silence."""
+    frames = audio[..., : audio.shape[-1] // (RATE_HZ // 10) * (RATE_HZ // 10)].unflatten(-1, (-1, RATE_HZ // 10))
+    energy = frames.square().mean((0, 2))
+    return float(energy[energy > energy.max() * 1e-5].mean().sqrt()) if energy.numel() and energy.max() > 0 else 0.0
+
+
+def finish(stem: Tensor, source: str, random: Random) -> Tensor:
+    """Compress a stem, and set its level to one that MUSDB18's stems have; its peaks are rounded, not cut."""
+    median_rms, spread_db = LEVELS[source]
+    rms = max(sounding_rms(stem), _SILENCE)
+    depth_db = random.uniform(2, 12)
+    setting = Setting(depth_db, random.uniform(1.5, 4), random.uniform(0.003, 0.03), random.uniform(0.08, 0.3))
+    stem = compressor(stem / rms, setting, RATE_HZ)  # its threshold lies above the RMS: it works on peaks
+    level = median_rms * 10 ** (min(max(random.gauss(0, spread_db), -8), 6) / 20)
+    stem = stem * (level / max(sounding_rms(stem), _SILENCE))
+    knee = 0.6
+    above = (stem.abs() - knee).clamp_min(0)
+    return stem.sign() * (stem.abs().clamp_max(knee) + (_PEAK - knee) * (above / (_PEAK - knee)).tanh())
