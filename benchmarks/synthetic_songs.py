@@ -7,8 +7,8 @@ other, as in a real song, and as Slakh2100's; they have no vocals.
 
 Writes ``OUT_DIR/train/synthetic SEED NUMBER/{drums,bass,other}.wav``: 44.1 kHz, stereo, 16 bit, one to two minutes, at
 levels drawn as MUSDB18's are; a stem that nothing plays is left out. ``song.json`` beside them holds genre, tempo in
-bpm, key and sections. Song NUMBER of a SEED is always the same, whatever ``--minutes``; songs that are there are kept, and
-each appears when it is complete. Train with it as one of several roots (README, "Other data").
+bpm, key and sections. Song NUMBER of a SEED is always the same, whatever ``--minutes``; songs that are there are kept,
+and each appears when it is complete. Train with it as one of several roots (README, "Other data").
 
 Needs ``apt-get install mma fluidsynth fluid-soundfont-gm musescore-general-soundfont avldrums.lv2-soundfont
 opl3-soundfont`` and mido (requirements-dev.txt). What they are under, by ``/usr/share/doc/PACKAGE/copyright``:

@@ -1,7 +1,7 @@
 """The sound fonts: which, where they are, under which licence, and which drum kits they hold."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +47,17 @@ KITS = {
 ACOUSTIC_KEYS = frozenset({36, 37, 38, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 53, 55, 57, 59})
 
 
-def locate(fonts: Sequence[Font] = PERMISSIVE + SHARE_ALIKE, folders: Sequence[Path] = FOLDERS) -> dict[Font, Path]:
+def locate(
+    fonts: Sequence[Font] = PERMISSIVE + SHARE_ALIKE,
+    folders: Sequence[Path] = FOLDERS,
+    programs: Mapping[str, str] = PROGRAMS,
+) -> dict[Font, Path]:
     """Where the fonts are, once the programs are there, too.
 
     Raises:
         UserError: a program or a font is missing; it names the packages.
     """
-    lacking = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
+    lacking = [package for program, package in programs.items() if shutil.which(program) is None]
     found: dict[Font, Path] = {}
     for font in fonts:
         path = next((folder / font.file for folder in folders if (folder / font.file).is_file()), None)

@@ -24,7 +24,14 @@ _GAIN = 0.2  # FluidSynth's own; levels are set later
 
 @dataclass(frozen=True)
 class Take:
-    """How notes are played: a preset, how loosely in time (standard deviation), how far out of tune, how much vibrato."""
+    """How notes are played.
+
+    Args:
+        preset: by which sound.
+        looseness_seconds: standard deviation of when a note begins.
+        detune_cents: how far out of tune.
+        vibrato: 0 … 127, as MIDI's modulation wheel.
+    """
 
     preset: Preset
     looseness_seconds: float = 0.004

@@ -15,7 +15,8 @@ from synthetic.rendering import RATE_HZ
 
 _OVERSAMPLING = 4  # a saturated guitar's overtones go far beyond the band, and would be folded back …
 _FOLDING_DB = 4.0  # … if it is driven more than so
-_BIAS = 0.2  # the tube's working point
+_BIAS = 0.2  # the tube's working point …
+_COUPLING_HZ, _BOX_HZ = 15.0, 85.0  # … whose offset the next stage does not see, nor a loudspeaker the lowest notes
 _PEAK = 0.99
 _SILENCE = 1e-9
 
@@ -59,7 +60,7 @@ def process(audio: Tensor, chain: Chain) -> Tensor:
 
 
 def _reflections(audio: Tensor, room: Room) -> Tensor:
-    """What the augmentation of the same name adds, block by block: a whole song's transform takes three times as long."""
+    """What the augmentation adds, but block by block: a whole song's transform takes three times as long."""
     wet = signal.oaconvolve(audio.numpy(), room_response(room, 2, RATE_HZ).numpy(), axes=-1)
     return torch.from_numpy(wet[:, : audio.shape[-1]].astype(np.float32))
 
@@ -74,11 +75,11 @@ def _amplifier(audio: Tensor, drive_db: float, cabinet_hz: float | None) -> Tens
     fine = signal.resample_poly(louder.numpy(), times, 1, axis=-1) if times > 1 else louder.numpy()
     shaped = np.tanh(fine + _BIAS) - math.tanh(_BIAS)
     coarse = signal.resample_poly(shaped, 1, times, axis=-1) if times > 1 else shaped
+    sections = [signal.butter(2, _COUPLING_HZ if cabinet_hz is None else _BOX_HZ, "highpass", fs=RATE_HZ, output="sos")]
     if cabinet_hz is not None:
-        low = signal.butter(2, 85, "highpass", fs=RATE_HZ, output="sos")
-        high = signal.butter(4, cabinet_hz, "lowpass", fs=RATE_HZ, output="sos")
-        presence = np.array([[*_presence(2800.0, 4.0)]])
-        coarse = signal.sosfilt(np.concatenate((low, high, presence)), coarse).repeat(2, axis=0)
+        sections += [signal.butter(4, cabinet_hz, fs=RATE_HZ, output="sos"), np.array([_presence(2800.0, 4.0)])]
+    coarse = signal.sosfilt(np.concatenate(sections), coarse)
+    coarse = coarse.repeat(2 // len(coarse), axis=0)
     return torch.from_numpy(coarse.astype(np.float32))
 
 
