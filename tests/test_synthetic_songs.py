@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from scipy.signal import sosfreqz
 
 from demixer.errors import UserError
 from demixer.paths import PROJECT_DIR
@@ -233,3 +234,13 @@ def test_mistakes_are_one_line(quick: SimpleNamespace, tmp_path: Path, monkeypat
     (tmp_path / "train" / "synthetic 0 0000").mkdir(parents=True)
     with pytest.raises(UserError, match=r"synthetic 0 0000` is no song of this program"):
         call(quick, monkeypatch, tmp_path, "--minutes", 1)
+
+
+def test_bells_and_shelves_have_their_gain_where_it_belongs(made: SimpleNamespace) -> None:
+    biquads = importlib.import_module("synthetic.biquads")
+    for section, at_hz in (
+        (biquads.bell(1000, 6.0, 1.0, RATE_HZ), {20: 0, 1000: 6, 1000 / math.sqrt(2): 3, 20_000: 0}),
+        (biquads.high_shelf(1000, -8.0, 0.5, RATE_HZ), {10: 0, 1000: -4, 20_000: -8}),
+    ):
+        _, response = sosfreqz(np.array([section]), [*at_hz], fs=RATE_HZ)
+        assert 20 * np.log10(np.abs(response)) == pytest.approx([*at_hz.values()], abs=0.1)

@@ -3,6 +3,7 @@
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -12,6 +13,7 @@ from synthetic.composing import Section, Song
 from synthetic.notes import BASS_PROGRAMS, DRUM_PROGRAM, Note, Part
 
 _DRUM_CHANNEL = 9
+_HIGHEST_BASS = 55
 _UNPITCHED = range(112, 128)  # drums and effects among General MIDI's instruments
 _INSTEAD = {52: 48, 53: 49, 54: 50, 85: 81, 91: 89, 101: 88, 87: 81}  # choirs are no "other"; nor is a bass with a lead
 
@@ -26,9 +28,15 @@ def accompany(song: Song, folder: Path, random: Random) -> list[Part]:
     """
     drums = [one for one in _perform(song, "drums", folder, random) if one.source == "drums"]
     band = [one for one in _perform(song, "band", folder, random) if one.source != "drums"]
-    basses = [note for one in band if one.program in BASS_PROGRAMS for note in one.notes]
+    basses = [_low(note) for one in band if one.program in BASS_PROGRAMS for note in one.notes]
     others = [one for one in band if one.program not in BASS_PROGRAMS]
     return drums + ([Part("bass", BASS_PROGRAMS[0], basses)] if basses else []) + others
+
+
+def _low(note: Note) -> Note:
+    """Some grooves let the bass play a lead."""
+    octaves = max(0, -(-(note.pitch - _HIGHEST_BASS) // 12))
+    return replace(note, pitch=note.pitch - 12 * octaves)
 
 
 def _perform(song: Song, which: str, folder: Path, random: Random) -> list[Part]:
