@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from demixer.errors import UserError, end_on_signals, run
 from demixer.progress import progress_bar
+from demixer.separation.memory import keep_freed_memory
 from demixer.temporary import atomic_folder, check_writable
 from synthetic.arranging import record, write_song
 from synthetic.composing import Song
@@ -102,6 +103,7 @@ def main() -> None:
     fonts = locate(PERMISSIVE + (() if args.permissive else SHARE_ALIKE))
     check_writable(args.out_dir)
     torch.set_num_threads(1)
+    keep_freed_memory()
     made = number = 0
     seconds = 0.0
     with progress_bar("minutes") as bar:

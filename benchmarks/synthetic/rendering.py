@@ -62,7 +62,7 @@ def play(
     midi, wav = folder / "take.mid", folder / "take.wav"
     _midi_file(notes, take, tempo_bpm, random).save(midi)
     command = ["fluidsynth", "-ni", "-q", "-R", "0", "-C", "0", "-g", str(_GAIN), "-r", str(RATE_HZ), "-O", "float"]
-    command += ["-o", "synth.dynamic-sample-loading=1", "-o", "synth.polyphony=512"]
+    command += ["-o", "synth.dynamic-sample-loading=1", "-o", "synth.polyphony=64"]
     done = subprocess.run(
         [*command, "-F", wav, fonts[take.preset.font], midi], capture_output=True, text=True, check=False
     )
