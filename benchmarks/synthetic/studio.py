@@ -20,7 +20,7 @@ _BIAS = 0.2  # the tube's working point …
 _COUPLING_HZ, _BOX_HZ = 15.0, 70.0  # … whose offset the next stage does not see, nor a loudspeaker the lowest notes
 _PRESENCE = 2800.0, 4.0, 1.0  # Hz, dB, octaves: of a guitar's loudspeaker
 _KNEE, _PEAK = 0.6, 0.99
-_RUMBLE_HZ = 28.0
+_RUMBLE_HZ = 32.0
 _SILENCE = 1e-9
 
 # Of MUSDB18's training stems (excerpts of seven seconds, the 14 validation songs left out): median RMS of those that
@@ -29,8 +29,8 @@ LEVELS = {"drums": (0.062, 4.0), "bass": (0.069, 4.5), "other": (0.072, 3.3)}
 
 # What sampled instruments lack, or have too much of, against the same stems' long-term spectra: bells (Hz, dB, octaves)
 # and high shelves (Hz, dB). Each song draws its own around them.
-BELLS = {"drums": ((63, 5, 1.2), (200, 2.5, 1.5)), "bass": ((85, 5, 1.6),), "other": ((100, 6, 1.5),)}
-SHELVES = {"drums": ((700, -4), (9000, -4)), "bass": ((280, -8),), "other": ((5000, -7), (10_000, -4))}
+BELLS = {"drums": ((63, 5, 1.2), (200, 2.5, 1.5)), "bass": ((85, 2.5, 1.6),), "other": ((100, 6, 1.5),)}
+SHELVES = {"drums": ((700, -4), (9000, -4)), "bass": ((280, -7), (1500, 5)), "other": ((5000, -7), (10_000, -1))}
 _COLOUR_SPREAD_DB = 2.5
 
 
