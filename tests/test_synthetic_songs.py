@@ -84,6 +84,20 @@ def test_parts_are_sorted_by_their_instruments(made: SimpleNamespace) -> None:
     assert made.notes.Part("bass", 33, []).source == "bass"
 
 
+@pytest.mark.skipif(shutil.which("mma") is None, reason="apt-get install mma")
+def test_mma_plays_drums_bass_and_chords_in_the_key(made: SimpleNamespace, tmp_path: Path) -> None:
+    song = one_bar(made)
+    parts = made.accompaniment.accompany(song, tmp_path, Random(0))
+    by_source = {source: [part for part in parts if part.source == source] for source in ("drums", "bass", "other")}
+    assert {source: len(some) for source, some in by_source.items()} == {"drums": 1, "bass": 1, "other": 3}
+    chord = set(song.chords[0].pitch_classes(song.tonic))
+    for part in (*by_source["bass"], *by_source["other"]):
+        assert {note.pitch % 12 for note in part.notes} <= chord, part
+        assert all(-0.1 < note.start_beats < 4 for note in part.notes)
+    assert {36, 38} <= {note.pitch for note in by_source["drums"][0].notes}
+    assert parts == made.accompaniment.accompany(song, tmp_path, Random(0))
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_lines_are_in_the_bars_and_the_range_of_their_instrument(made: SimpleNamespace, seed: int) -> None:
     random = Random(seed)
