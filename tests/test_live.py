@@ -173,6 +173,26 @@ def test_random_blocks_give_what_the_whole_signal_gives(settings: dict, channels
     assert expected.std() > 0.1 * signal.std()  # it is about something
 
 
+@pytest.mark.parametrize("look_ahead", [0, 1, 3])
+def test_masks_of_one_give_the_mixture_back_at_its_time(look_ahead: int) -> None:
+    made, signal = network(look_ahead=look_ahead), music(1)
+    for estimator in made.bandsplitrnn.mask.estimators:
+        for layer in estimator.outputs:  # values and their gates, real and imaginary parts side by side
+            values, gates = layer.bias.data.chunk(2, dim=1)
+            layer.weight.data.zero_()
+            gates.fill_(100)
+            values.copy_(torch.tensor([1.0, 0.0]).repeat(values.shape[1] // 2))
+    live = separator(made).live()
+    for stems in (whole(made, signal), played(live, blocks_of(signal, 500))[..., live.latency_samples :]):
+        torch.testing.assert_close(stems, signal.expand(2, -1, -1), atol=1e-6, rtol=0)
+
+
+def test_the_time_constant_of_running_norms_is_in_seconds() -> None:
+    for hop in (32, 64):
+        norm = network({"hop_samples": hop}, norm_seconds=2.5).bandsplitrnn.split.norm
+        assert norm.decay ** (2.5 * RATE_HZ / hop) == pytest.approx(1 / 2.71828, rel=1e-4)
+
+
 @pytest.mark.parametrize("settings", [{}, {"look_ahead": 2, "norm": "frame"}], ids=str)
 def test_over_a_minute_the_stream_stays_with_the_whole(settings: dict) -> None:
     made, signal = network({"n_fft": 512, "hop_samples": 256, "synthesis_samples": 512}, **settings), music(60)
