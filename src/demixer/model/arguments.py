@@ -13,6 +13,7 @@ from demixer.checkpoints.settings import Settings
 LARGEST_SIZE = 1 << 20  # features or frames; published networks have 64 to 384 features and 263 frames
 MOST_MODULES = 256  # one after the other; the paper has 12
 LARGEST_FACTOR = 64  # of a hidden layer over the features; published: 2 to 4
+LONGEST_LOOK = 256  # frames; with more of them no one would call it live
 MOST_BANDS = 4096  # published: 30 to 60
 RATES_HZ = (1_000, 1_000_000)  # as songs'
 
@@ -34,13 +35,19 @@ _SEQUENCE: dict[str, Kind] = {
     "rnn_factor": _factor,
     "mask": _of({"hidden_factor": _factor, "hidden_layers": _modules}),
 }
+_PAPERS: dict[str, Kind] = {
+    **_SEQUENCE,
+    "dropout": partial(Settings.number, lowest=0, highest=1),
+    "tac": _of({"factor": _factor, "activation": partial(Settings.choice, known=("prelu", "tanh"))}),
+    "norm_eps": partial(Settings.number, lowest=1e-20, highest=1),  # none at all divides silence by zero
+}
 ARGUMENTS: dict[str, dict[str, Kind]] = {
-    "bandsplitrnn": {
-        **_SEQUENCE,
-        "dropout": partial(Settings.number, lowest=0, highest=1),
-        "tac": _of({"factor": _factor, "activation": partial(Settings.choice, known=("prelu", "tanh"))}),
-        "attention": _of({"heads": _modules, "width": _size}),
-        "norm_eps": partial(Settings.number, lowest=1e-20, highest=1),  # none at all divides silence by zero
+    "bandsplitrnn": {**_PAPERS, "attention": _of({"heads": _modules, "width": _size})},
+    "bandsplitrnn_live": {
+        **_PAPERS,
+        "norm": partial(Settings.choice, known=("running", "frame")),
+        "norm_seconds": partial(Settings.number, lowest=1e-3, highest=3600),
+        "look_ahead": partial(Settings.whole, lowest=0, highest=LONGEST_LOOK),
     },
     "fixed_window": {
         **_SEQUENCE,

@@ -9,12 +9,16 @@ from demixer.model.arguments import ARGUMENTS, MOST_BANDS, RATES_HZ, check_bands
 from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.bandsplitrnn import BandSplitRNN
 from demixer.model.layouts.fixed_window import FixedWindowNetwork, FixedWindowRNN
+from demixer.model.live.bandsplitrnn import LiveBandSplitRNN
+from demixer.model.live.network import LiveNetwork
+from demixer.model.live.spectrogram import LiveSpectrogram
 from demixer.model.modules.bands import band_widths_bins
 from demixer.model.modules.spectrogram import LARGEST_N_FFT, Spectrogram
 from demixer.model.separation_network import SeparationNetwork
 
 ARCHITECTURES: dict[str, tuple[type[BandSplitNetwork], type[SeparationNetwork]]] = {
     "bandsplitrnn": (BandSplitRNN, SeparationNetwork),
+    "bandsplitrnn_live": (LiveBandSplitRNN, LiveNetwork),
     "fixed_window": (FixedWindowRNN, FixedWindowNetwork),
 }
 
@@ -24,7 +28,8 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
 
     Args:
         hparams: ``targets`` (names), ``bands_hz`` (rows up_to, width) or ``bands_bins`` (each band's width),
-            ``featurizer`` (n_fft, hop_samples, sample_rate_hz) and ``model``: ``architecture``, one of
+            ``featurizer`` (n_fft, hop_samples, sample_rate_hz, and of a transform for live networks
+            synthesis_samples) and ``model``: ``architecture``, one of
             ``ARCHITECTURES`` ("bandsplitrnn" where it is not given), its arguments (:class:`BandSplitRNN`), and
             ``band_edges``, which says how ``bands_hz`` become bins.
 
@@ -39,21 +44,30 @@ def build_network(hparams: Mapping[str, Any]) -> SeparationNetwork:
 
 def _built(hparams: Settings) -> SeparationNetwork:
     featurizer, model = hparams.section("featurizer", needed=True), hparams.section("model", needed=True)
-    featurizer.only(("n_fft", "hop_samples", "sample_rate_hz"))
-    sample_rate_hz = featurizer.whole("sample_rate_hz", *RATES_HZ)
-    sizes = {"n_fft": 2048, "hop_samples": 512}
-    spectrogram = Spectrogram(**{name: featurizer.whole(name, 1, LARGEST_N_FFT, sizes[name]) for name in sizes})
     architecture = model.choice("architecture", ARCHITECTURES, "bandsplitrnn")
     of_spectra, of_waveforms = ARCHITECTURES[architecture]
+    sample_rate_hz = featurizer.whole("sample_rate_hz", *RATES_HZ)
+    spectrogram = _transform(featurizer, of_waveforms)
     own = {name: value for name, value in model.values.items() if name not in ("architecture", "band_edges")}
     arguments = checked(Settings(own, path="model."), ARGUMENTS[architecture])
+    if issubclass(of_waveforms, LiveNetwork):
+        arguments["hop_seconds"] = spectrogram.hop_samples / sample_rate_hz
     widths, targets = _widths(hparams, model, spectrogram, sample_rate_hz), hparams.values.get("targets")
     if not is_list(targets):
         raise hparams.refuse("targets", "must be a list of names")
     return of_waveforms(targets, sample_rate_hz, spectrogram, of_spectra(widths, len(targets), **arguments))
 
 
-def _widths(hparams: Settings, model: Settings, spectrogram: Spectrogram, sample_rate_hz: int) -> list[int]:
+def _transform(featurizer: Settings, of_waveforms: type[SeparationNetwork]) -> Spectrogram | LiveSpectrogram:
+    """The network's own; for whole windows also that of live networks, to compare the two by it alone."""
+    kind = LiveSpectrogram if "synthesis_samples" in featurizer.values else of_waveforms.transform
+    featurizer.only((*kind.SIZES, "sample_rate_hz"))
+    return kind(**{name: featurizer.whole(name, 1, LARGEST_N_FFT, size) for name, size in kind.SIZES.items()})
+
+
+def _widths(
+    hparams: Settings, model: Settings, spectrogram: Spectrogram | LiveSpectrogram, sample_rate_hz: int
+) -> list[int]:
     """Each band's width in bins, together those of the spectrogram."""
     edges = model.choice("band_edges", ("nominal", "whole_bins"), "nominal")
     check_bands(hparams)

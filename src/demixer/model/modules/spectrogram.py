@@ -1,5 +1,7 @@
 """Waveform to complex spectrogram and back: the two belong together, so they stand together."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +26,8 @@ class Spectrogram(nn.Module):
     Raises:
         ValueError: the transform is of an impossible length, or the hop leaves samples that no two windows cover.
     """
+
+    SIZES: ClassVar[dict[str, int]] = {"n_fft": 2048, "hop_samples": 512}
 
     def __init__(self, n_fft: int = 2048, hop_samples: int = 512) -> None:
         super().__init__()
