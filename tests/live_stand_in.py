@@ -2,6 +2,9 @@
 
 import torch
 
+from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.locating import WEIGHTS_NAME
+from demixer.checkpoints.weights import write_weights
 from demixer.errors import UserError
 from demixer.live.backlog import Backlog
 from demixer.live.choice import Choice
@@ -9,6 +12,8 @@ from demixer.live.guard import Guard
 from demixer.live.live_mix import LiveMix
 from demixer.live.mixing import Delay
 from demixer.live.stats import Stats
+from demixer.model.building import build_network
+from tests.song_files import TARGETS
 
 SHARES = {"vocals": 0.5, "drums": 0.25}  # of the mixture; a quarter is in no stem
 RATE_HZ, HOP, LATENCY = 44_100, 256, 700
@@ -49,17 +54,20 @@ class StandInSeparator:
     def only(self, targets):
         return StandInSeparator({name: self.shares[name] for name in self.targets if name in targets}, self.causal)
 
-    def live(self):
+    latency_samples = LATENCY
+
+    def live(self, channels=2, block_samples=1):
         if not self.causal:
             raise UserError("the model hears what is still to come")
-        return StandInLive(self.shares)
+        return StandInLive(self.shares, channels)
 
 
-def mix_of(shares=SHARES, channels=2, **choice):
-    """A mix of the stand-in's stems."""
+def mix_of(shares=SHARES, channels=2, separator=None, **choice):
+    """A mix of the stand-in's stems, or of a separator's."""
+    separator = separator or StandInSeparator(shares)
     chosen = Choice(**choice, changes=True)
-    stems = chosen.computed([*shares])
-    live = StandInLive({name: shares[name] for name in stems}, channels)
+    stems = chosen.computed(separator.targets)
+    live = separator.only(stems).live(channels, HOP)
     return LiveMix(live, chosen.desk(stems), chosen.buses(stems), channels)
 
 
@@ -72,3 +80,19 @@ def guard_of(mix, block_samples=HOP, slack_blocks=1):
     stats = stats_of(mix, block_samples)
     backlog = Backlog(mix, block_samples, stats)
     return Guard(backlog, block_samples, stats, slack_blocks), backlog, stats
+
+
+TINY_LIVE = {
+    "targets": [*TARGETS],
+    "bands_hz": [[4000, 1000], [20000, 4000]],
+    "featurizer": {"n_fft": 512, "hop_samples": 256, "synthesis_samples": 512, "sample_rate_hz": RATE_HZ},
+    "model": {"architecture": "bandsplitrnn_live", "features": 4, "repeats": 1},
+}
+
+
+def write_tiny_live_model(folder):
+    """A live model's folder, with random weights."""
+    torch.manual_seed(0)
+    write_hparams(folder, TINY_LIVE)
+    write_weights(folder / WEIGHTS_NAME, build_network(TINY_LIVE).state_dict())
+    return folder

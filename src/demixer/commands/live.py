@@ -21,11 +21,6 @@ from demixer.errors import end_on_signals, run
 DEFAULT_MODEL = "musdb18-7s-live"
 
 
-def device(text: str) -> int | str:
-    """A device by its number, or by a part of its name."""
-    return int(text) if text.isdigit() else text
-
-
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
@@ -47,19 +42,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--realtime", action="store_true", help="the source does not wait, as a microphone: late blocks are replaced")
     add = parser.add_argument_group("sound card (needs the extra `live`)").add_argument
     add("--list-devices", action="store_true", help="list the devices, and stop")
-    add(
-        "--in",
-        dest="input",
-        type=device,
-        metavar="DEVICE",
-        help="number or part of the name; default with --out: the system's",
-    )
-    add("--out", dest="output", type=device, metavar="DEVICE", help="the same")
+    add("--in", dest="input", metavar="DEVICE", help="its number, or a part of its name; default: the system's")
+    add("--out", dest="output", metavar="DEVICE", help="the same")
     add = parser.add_argument_group("latency").add_argument
     add("--block", type=int, metavar="SAMPLES", help="taken at once, whole hops; default: one hop")
-    add(
-        "--slack", type=int, default=1, metavar="BLOCKS", help="time for the network in real time; default: %(default)s"
-    )
+    add("--slack", type=int, default=1, metavar="BLOCKS", help="time to compute, in real time; default: %(default)s")
     return parser.parse_args(arguments)
 
 
@@ -73,11 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     if args.list_devices:
         print(devices())
         return 0
-    has_card = args.input is not None or args.output is not None
-    args.card = Card(args.input, args.output) if has_card else None
+    args.card = Card.named(args.input, args.output)
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
-    changes = args.control is not None
-    choice = Choice(args.targets, args.two_stems, args.mute, gains_of(args.gain), changes)
+    choice = Choice(args.targets, args.two_stems, args.mute, gains_of(args.gain), changes=args.control is not None)
     separator = Separator.from_pretrained(args.ckpt_path, "cpu", "fp32")
     prepare_process(args.threads)
     return play(separator, choice, settings)

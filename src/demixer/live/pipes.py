@@ -13,7 +13,9 @@ Write = Callable[[Tensor], object]
 Told = Callable[[], object]
 
 
-def play_all(mix: LiveMix, blocks: Iterable[Tensor], write: Write, stats: Stats, told: Told = lambda: None) -> None:
+def play_all(
+    mix: LiveMix, block_samples: int, blocks: Iterable[Tensor], write: Write, stats: Stats, told: Told = lambda: None
+) -> None:
     """Every block takes its own time: who reads waits for the network, and who writes, too.
 
     What comes out begins where the input begins, and is as long: the network's latency is left out at the beginning
@@ -21,7 +23,8 @@ def play_all(mix: LiveMix, blocks: Iterable[Tensor], write: Write, stats: Stats,
 
     Args:
         mix: separates and mixes.
-        blocks: (C, n) each.
+        block_samples: N, length of its blocks.
+        blocks: (C, N) each, of which only the last may be shorter.
         write: is handed (B · C, any length) each.
         stats: is kept.
         told: is called after each block.
@@ -30,15 +33,16 @@ def play_all(mix: LiveMix, blocks: Iterable[Tensor], write: Write, stats: Stats,
 
     def send(mixed: Tensor, samples_in: int, arrived: float) -> None:
         nonlocal early
-        heard = mixed[:, min(early, mixed.shape[-1]) :]
-        early -= mixed.shape[-1] - heard.shape[-1]
+        first = min(early, mixed.shape[-1])
+        early -= first
+        heard = mixed[:, first : first + stats.samples_in + samples_in - stats.samples_out]
         write(heard)
         stats.passed(samples_in, heard.shape[-1], stats.clock() - arrived)
         told()
 
     for block in blocks:
-        arrived = stats.clock()
-        send(stats.timed(mix.process, block), block.shape[-1], arrived)
+        arrived, samples = stats.clock(), block.shape[-1]
+        send(stats.timed(mix.process, F.pad(block, (0, block_samples - samples))), samples, arrived)
     send(mix.flush(), 0, stats.clock())
 
 

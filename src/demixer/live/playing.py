@@ -91,9 +91,10 @@ def play(separator: Separator, choice: Choice, settings: Settings) -> int:
     check_rate(settings.rate, separator.sample_rate_hz)
     stems = choice.computed(separator.targets)
     desk, buses = choice.desk(stems), choice.buses(stems)
-    mix = LiveMix(separator.only(stems).live(), desk, buses, settings.channels)
-    block_samples = settings.block_samples(mix.hop_samples)
-    stats = Stats(mix.sample_rate_hz, mix.hop_samples, mix.latency_samples, block_samples)
+    block_samples, chosen = settings.block_samples(separator.live().hop_samples), separator.only(stems)
+    mix = LiveMix(chosen.live(settings.channels, block_samples), desk, buses, settings.channels)
+    of_blocks = block_samples - 1 + mix.latency_samples - chosen.latency_samples
+    stats = Stats(mix.sample_rate_hz, mix.hop_samples, chosen.latency_samples, of_blocks)
     teller = Teller(stats, settings.stats)
     if settings.control is not None:
         control.listen(desk, settings.control, teller.note)
@@ -101,6 +102,7 @@ def play(separator: Separator, choice: Choice, settings: Settings) -> int:
         if settings.card is None:
             return _through_pipes(mix, settings, block_samples, stats, teller)
         with _guarded(mix, block_samples, settings.slack, stats) as guard:
+            teller.note(f"playing ({settings.card}): Ctrl-C ends it")
             settings.card.play(guard, stats, teller)
     except KeyboardInterrupt as interrupt:
         if settings.card is None or interrupt.args:  # not Ctrl-C, which is how playing ends
@@ -130,7 +132,7 @@ def _through_pipes(mix: LiveMix, settings: Settings, block_samples: int, stats: 
             with _guarded(mix, block_samples, settings.slack, stats) as guard:
                 play_in_time(guard, blocks, writer.write, stats, teller)
         else:
-            play_all(mix, blocks, writer.write, stats, teller)
+            play_all(mix, block_samples, blocks, writer.write, stats, teller)
     finally:
         stats.clipped_samples = writer.clipped_samples
     if not reader.dropped_bytes:
@@ -151,7 +153,8 @@ def _guarded(mix: LiveMix, block_samples: int, slack: int, stats: Stats) -> Iter
     """A guard, whose backlog works in a thread of its own until the end of the block."""
     backlog = Backlog(mix, block_samples, stats)
     guard = Guard(backlog, block_samples, stats, slack)
-    stats.waits, stats.block_samples = False, block_samples + guard.latency_samples - mix.latency_samples
+    stats.waits = False
+    stats.block_samples += guard.latency_samples - mix.latency_samples
     backlog.start()
     with closing(backlog):
         yield guard

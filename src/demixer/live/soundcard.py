@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import torch
@@ -30,6 +30,10 @@ def portaudio() -> ModuleType:
         raise UserError(f"a sound card needs {error.name}: pip install 'music-demixer[live]'") from error
     except OSError as error:  # on Windows and macOS the package brings PortAudio along
         raise UserError(f"a sound card needs PortAudio: apt install libportaudio2 ({one_line(error)})") from error
+    except Exception as error:  # PortAudio is started by the import, and its class of errors is not there yet
+        if type(error).__name__ != "PortAudioError":
+            raise
+        raise UserError(f"PortAudio does not start: {one_line(error)}") from error
     return sounddevice
 
 
@@ -53,6 +57,11 @@ class Card:
 
     input: int | str | None = None
     output: int | str | None = None
+
+    @classmethod
+    def named(cls, *devices: str | None) -> Self | None:
+        """The devices as they are typed, by number or name; None where neither is named."""
+        return cls(*(int(text) if text and text.isdigit() else text for text in devices)) if any(devices) else None
 
     def play(self, guard: Guard, stats: Stats, told: Callable[[], object] = lambda: None) -> NoReturn:
         """Play until an exception, as that of Ctrl-C, ends it.

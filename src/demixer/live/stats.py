@@ -46,8 +46,8 @@ class Stats:
     Args:
         sample_rate_hz: of the stream.
         hop_samples: the network's.
-        algorithmic_samples: latency of the network.
-        block_samples: latency of cutting the stream into blocks, and of waiting for the network.
+        algorithmic_samples: latency of the network, whatever the blocks.
+        block_samples: what the blocks add to it, and the time that the network has in real time.
         waits: whether a late block holds the output up, rather than being replaced.
         clock: seconds.
 
