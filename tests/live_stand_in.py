@@ -85,14 +85,15 @@ def guard_of(mix, block_samples=HOP, slack_blocks=1):
 TINY_LIVE = {
     "targets": [*TARGETS],
     "bands_hz": [[4000, 1000], [20000, 4000]],
-    "featurizer": {"n_fft": 512, "hop_samples": 256, "synthesis_samples": 512, "sample_rate_hz": RATE_HZ},
     "model": {"architecture": "bandsplitrnn_live", "features": 4, "repeats": 1},
 }
 
 
-def write_tiny_live_model(folder):
+def write_tiny_live_model(folder, hop_samples=HOP):
     """A live model's folder, with random weights."""
     torch.manual_seed(0)
-    write_hparams(folder, TINY_LIVE)
-    write_weights(folder / WEIGHTS_NAME, build_network(TINY_LIVE).state_dict())
+    featurizer = {"n_fft": 2 * hop_samples, "hop_samples": hop_samples, "synthesis_samples": 2 * hop_samples}
+    hparams = {**TINY_LIVE, "featurizer": {**featurizer, "sample_rate_hz": RATE_HZ}}
+    write_hparams(folder, hparams)
+    write_weights(folder / WEIGHTS_NAME, build_network(hparams).state_dict())
     return folder

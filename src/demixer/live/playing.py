@@ -163,9 +163,8 @@ def _guarded(mix: LiveMix, block_samples: int, slack: int, stats: Stats) -> Iter
 def prepare_process(threads: int) -> None:
     """Make this process even: every hop as fast as the others.
 
-    Numbers too small for the usual format, which recurrent layers come to in silence, are taken for zero: processors
-    are many times slower with them. What exists now is never looked through for garbage again: with all of PyTorch
-    that would hold everything up for longer than a hop takes.
+    What exists now is never looked through for garbage again: with all of PyTorch that would hold everything up for
+    longer than a hop is.
 
     Args:
         threads: of PyTorch.
@@ -176,6 +175,5 @@ def prepare_process(threads: int) -> None:
     if threads < 1:
         raise UserError(f"`--threads` (={threads}) must be at least 1")
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     gc.collect()
     gc.freeze()
