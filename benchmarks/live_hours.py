@@ -57,7 +57,7 @@ def main() -> None:
         told, step = 0, max(1, args.minutes // 12)
         while part := process.stdout.read(READ_BYTES):
             received += len(part)
-            if received >= told * step * len(content):
+            if told * step < args.minutes and received >= told * step * len(content):
                 print(f"{told * step:4} min  {resident_megabytes(process.pid):.0f} MB", flush=True)
                 told += 1
     if process.returncode or received != args.minutes * len(content):

@@ -25,6 +25,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
     add("-c", "--ckpt-path", default=DEFAULT_MODEL, metavar="MODEL", help="a causal one; default: %(default)s")
+    add("-d", "--device", default="cpu", help="cpu (default), cuda, cuda:N, mps or auto")
     add("--threads", type=int, default=1, metavar="N", help="of the processor; a hop is too short for many: default 1")
     add("--stats", action="store_true", help="print latency, time of a hop and late blocks, on stderr")
     add = parser.add_argument_group("what is heard").add_argument
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     args.card = Card.named(args.input, args.output)
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
     choice = Choice(args.targets, args.two_stems, args.mute, gains_of(args.gain), changes=args.control is not None)
-    separator = Separator.from_pretrained(args.ckpt_path, "cpu", "fp32")
+    separator = Separator.from_pretrained(args.ckpt_path, args.device, "fp32")
     prepare_process(args.threads)
     return play(separator, choice, settings)
 
