@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from demixer.model.live.normalisation import CausalNorm, State
+from demixer.model.live.normalisation import CausalNorm
+from demixer.model.live.state import State
 from demixer.model.modules.band_sequence import TAC, ResidualRNN
 from demixer.model.modules.band_split import BandSplit
 from demixer.model.modules.bands import BandTable
