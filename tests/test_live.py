@@ -2,17 +2,26 @@
 
 import random
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_runs import tiny_run
 from torch import Tensor, nn
 
+from demixer.checkpoints.hparams import write_hparams
+from demixer.checkpoints.weights import write_weights
 from demixer.errors import UserError
+from demixer.evaluation.evaluating import Settings, evaluate
+from demixer.evaluation.scores import summarise
 from demixer.model.building import build_network
 from demixer.model.live.network import LiveNetwork
 from demixer.model.live.normalisation import CausalNorm, fading_sums
 from demixer.model.live.spectrogram import LiveSpectrogram
+from demixer.model.separation_network import SeparationNetwork
+from demixer.separation.combining import Combination
+from demixer.separation.cutting import Cutting
 from demixer.separation.live import LiveSeparator
 from demixer.separation.separator import Separator
 
@@ -31,11 +40,15 @@ VARIANTS = [
 ]
 
 
+def hparams(featurizer: dict[str, int] | None = None, **model: Any) -> dict[str, Any]:
+    settings = {"architecture": "bandsplitrnn_live", "features": 12, "repeats": 2, **model}
+    return SMALL | {"featurizer": SMALL["featurizer"] | (featurizer or {}), "model": settings}
+
+
 def network(featurizer: dict[str, int] | None = None, **model: Any) -> LiveNetwork:
     """One whose weights are as large as training leaves them: its norms' factors are no longer 1, its masks vary."""
     torch.manual_seed(0)
-    settings = {"architecture": "bandsplitrnn_live", "features": 12, "repeats": 2, **model}
-    made = build_network(SMALL | {"featurizer": SMALL["featurizer"] | (featurizer or {}), "model": settings})
+    made = build_network(hparams(featurizer, **model))
     for name, weights in made.named_parameters():
         if weights.ndim == 1 or "norm" in name:
             weights.data += 0.3 * torch.randn(weights.shape)
@@ -387,3 +400,57 @@ def test_a_network_for_whole_windows_may_have_the_live_transform() -> None:
     assert made.latency_samples is None
     assert made(music(0.2).unsqueeze(0)).shape == (1, 2, 2, 1600)
     assert isinstance(made.bandsplitrnn, nn.Module)
+
+
+def saved(folder: Path, made: SeparationNetwork, **model: Any) -> Path:
+    """A network as a saved model, which has these settings of :func:`network`."""
+    write_hparams(folder, hparams(**model) | {"targets": list(made.targets)})
+    write_weights(folder / "weights.safetensors", made.state_dict(), torch.float32)
+    return folder
+
+
+def test_networks_of_one_target_each_are_heard_live_side_by_side(tmp_path: Path) -> None:
+    for target in ("bass", "vocals"):
+        saved(tmp_path / target, network().only([target]))
+    both, signal = Separator.from_pretrained(tmp_path, "cpu", "fp32"), music(1)
+    live = both.live()
+    stems = played(live, blocks_of(signal, 500))[..., live.latency_samples :]
+    for target, stem in zip(both.targets, stems, strict=True):
+        alone = Separator.from_pretrained(tmp_path / target, "cpu", "fp32")
+        torch.testing.assert_close(stem, alone(signal)[target], atol=1e-5, rtol=0)
+    torch.testing.assert_close(both.only(["bass"])(signal)["bass"], both(signal)["bass"])
+    saved(tmp_path / "vocals", network(look_ahead=1).only(["vocals"]), look_ahead=1)
+    with pytest.raises(UserError, match=r"not one model: their latencies differ .\['127', '191'\]."):
+        Separator.from_pretrained(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("option", "settings"),
+    [
+        ("--segment", {"segment_seconds": 2.0}),
+        ("--overlap", {"overlap": 0.75}),
+        ("--batch-size", {"batch_size": 2}),
+        ("--shifts", {"shifts": 2}),
+    ],
+)
+def test_options_for_windows_are_not_silently_ignored(tmp_path: Path, option: str, settings: dict) -> None:
+    folder = saved(tmp_path / "model", network())
+    with pytest.raises(UserError, match=f"`{option}`: the model is live.*leave it out"):
+        Combination([str(folder)], cutting=Cutting(**settings)).load("cpu")
+    assert Combination([str(folder)], cutting=Cutting()).load("cpu").latency_samples == 127
+
+
+def test_a_run_and_an_evaluation_tell_the_latency(
+    tmp_path: Path, comb_musdb: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A live network is trained, validated, evaluated and separates, and is found again as what it was."""
+    overrides = ("model=bandsplitrnn_live_small", "featurizer=live", "model.look_ahead=1", "model.tac={factor: 1}")
+    run_dir, songs = tmp_path / "run", [f"data.roots=[{comb_musdb}]", "data.samples_per_epoch=4", "data.batch_size=2"]
+    with caplog.at_level("INFO"):
+        metrics = tiny_run(run_dir, *overrides, *songs, "trainer.precision=bf16-mixed", "trainer.max_epochs=2")
+    assert "latency 3071 samples, 69.6 ms" in caplog.text
+    found = evaluate(run_dir, comb_musdb, Settings("cpu", "bf16"), split="valid", report=False)
+    assert (found.about["windows"], found.about["latency"]) == ("none", "3071 samples, 69.6 ms")
+    assert summarise(found)["mean"]["usdr_db"] == pytest.approx(float(metrics["val/usdr"]), abs=0.01)
+    with pytest.raises(UserError, match="`--hop`: the model is live"):
+        evaluate(run_dir, comb_musdb, Settings(hop_seconds=1.0), split="valid")

@@ -13,6 +13,15 @@ from demixer.separation.devices import computing
 FRAMES_AT_ONCE = 256  # of a long block: as fast as more of them, in bounded memory
 
 
+def latency_text(samples: int, sample_rate_hz: int) -> str:
+    """How a latency is told.
+
+    >>> latency_text(1023, 44100)
+    '1023 samples, 23.2 ms'
+    """
+    return f"{samples} samples, {1000 * samples / sample_rate_hz:.1f} ms"
+
+
 class LiveSeparator:
     """Separates a signal while it comes.
 
@@ -107,7 +116,7 @@ class LiveSeparator:
 
     def advance(self, samples: Tensor) -> Iterator[Tensor]:
         """What :meth:`process` does, unchecked, and a long block's stems piece by piece: (S, C, any length)."""
-        known = torch.cat([self.state["input"], samples], dim=-1)
+        known = torch.cat([self.state["input"], samples.cpu()], dim=-1)
         whole = known.shape[-1] // self.hop_samples * self.hop_samples
         self.state["input"], wanted = known[:, whole:].clone(), samples.shape[-1]
         for hops in known[:, :whole].split(FRAMES_AT_ONCE * self.hop_samples, dim=-1):

@@ -128,6 +128,17 @@ class Separator(WaveformSeparator):
             self.network, self.targets, self.sample_rate_hz, self.device, self.precision, channels, block_samples
         )
 
+    def check_windows(self, option: str) -> None:
+        """Make sure that an option for windows is not ignored.
+
+        Raises:
+            UserError: the network separates live.
+        """
+        if self.latency_samples is not None:
+            raise UserError(
+                f"`{option}`: the model is live, it keeps a state and cuts no song into windows: leave it out"
+            )
+
     def leaves(self) -> list["Separator"]:
         """See :class:`WaveformSeparator`."""
         return [self]

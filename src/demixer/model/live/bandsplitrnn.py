@@ -9,7 +9,8 @@ from torch.utils.checkpoint import checkpoint
 
 from demixer.model.band_split_network import BandSplitNetwork
 from demixer.model.live.modules import LiveBandSplit, LiveMaskEstimation, LiveRNN, LiveSequence
-from demixer.model.live.normalisation import CausalNorm, State
+from demixer.model.live.normalisation import CausalNorm
+from demixer.model.live.state import State, joined, part_of
 from demixer.model.modules.band_sequence import TAC, ResidualRNN, TACConfig
 from demixer.model.modules.bands import BandTable
 from demixer.model.modules.mask_estimation import MaskConfig, TargetMask
@@ -91,7 +92,7 @@ class LiveBandSplitRNN(BandSplitNetwork):
         states["mask"] = self.mask.norm.initial_state(self.bands, rows, device)
         if self.look_ahead:
             states["waiting"] = {"frames": torch.zeros(self.look_ahead, rows, self.bins, 2, device=device)}
-        return {f"{place}.{name}": value for place, state in states.items() for name, value in state.items()}
+        return joined(states)
 
     def forward(self, mixture: Tensor) -> Tensor:
         state = self.initial_state(mixture.shape[0] * mixture.shape[1], mixture.device)
@@ -126,11 +127,4 @@ class LiveBandSplitRNN(BandSplitNetwork):
         if self.look_ahead:
             values = torch.cat([state["waiting.frames"], values])
             values, after["waiting"] = values[: -self.look_ahead], {"frames": values[-self.look_ahead :].clone()}
-        flat = {f"{place}.{name}": value for place, own in after.items() for name, value in own.items()}
-        return masks.float(), values.contiguous(), flat
-
-
-def part_of(state: State, place: str) -> State:
-    """What a state holds for one place, by its names there."""
-    prefix = f"{place}."
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        return masks.float(), values.contiguous(), joined(after)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from demixer.model.live.normalisation import CausalNorm, State
+from demixer.model.live.normalisation import CausalNorm
+from demixer.model.live.state import State
 from demixer.model.modules.band_sequence import TAC, ResidualRNN
 from demixer.model.modules.band_split import BandSplit
 from demixer.model.modules.bands import BandTable
@@ -70,13 +71,9 @@ class LiveRNN(nn.Module):
         self.norm = norm
         self.gain, self.offset = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
         self.rnn = kinds[rnn](features, hidden)
+        self.kept = ("hidden", "cell") if rnn == "lstm" else ("hidden",)  # what it hands on from frame to frame
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden, features)
-
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """Names of what the RNN hands on from frame to frame."""
-        return ("hidden", "cell") if isinstance(self.rnn, nn.LSTM) else ("hidden",)
 
     def initial_state(self, bands: int, rows: int, device: torch.device | None = None) -> State:
         size = bands * rows, self.rnn.hidden_size

@@ -6,9 +6,9 @@ from math import gcd
 import torch
 from torch import Tensor
 
-from demixer.model.live.bandsplitrnn import LiveBandSplitRNN, part_of
-from demixer.model.live.normalisation import State
+from demixer.model.live.bandsplitrnn import LiveBandSplitRNN
 from demixer.model.live.spectrogram import LiveSpectrogram
+from demixer.model.live.state import State, joined, part_of
 from demixer.model.separation_network import SeparationNetwork
 
 
@@ -59,11 +59,10 @@ class LiveNetwork(SeparationNetwork):
     def initial_state(self, batch: int, channels: int, device: torch.device | None = None) -> State:
         """The state before a signal (B, C, …): tensors by name, whose sizes never change."""
         transform, targets = self.spectrogram, len(self.targets)
-        state = {
-            "analysis.past": torch.zeros(batch, channels, transform.n_fft - transform.hop_samples, device=device),
-            "synthesis.overlap": torch.zeros(batch, targets, channels, *transform.overlap_shape, device=device),
-        }
-        return state | _at("network", self.bandsplitrnn.initial_state(batch * channels, device))
+        past = torch.zeros(batch, channels, transform.n_fft - transform.hop_samples, device=device)
+        overlap = torch.zeros(batch, targets, channels, *transform.overlap_shape, device=device)
+        own = self.bandsplitrnn.initial_state(batch * channels, device)
+        return joined({"analysis": {"past": past}, "network": own, "synthesis": {"overlap": overlap}})
 
     def step(self, samples: Tensor, state: State) -> tuple[Tensor, State]:
         """Go on with a signal by T whole hops.
@@ -78,8 +77,4 @@ class LiveNetwork(SeparationNetwork):
         spectrum, past = self.spectrogram.analyse(samples, state["analysis.past"])
         estimates, after = self.bandsplitrnn.step(spectrum, part_of(state, "network"))
         stems, overlap = self.spectrogram.synthesise(estimates, state["synthesis.overlap"])
-        return stems, {"analysis.past": past, "synthesis.overlap": overlap, **_at("network", after)}
-
-
-def _at(place: str, state: State) -> State:
-    return {f"{place}.{name}": value for name, value in state.items()}
+        return stems, joined({"analysis": {"past": past}, "network": after, "synthesis": {"overlap": overlap}})

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from demixer.model.live.state import State
 from demixer.model.modules.normalisation import EPS
 
-State = dict[str, Tensor]
 NORMS = ("running", "frame")
 
 
