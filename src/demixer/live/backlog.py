@@ -31,7 +31,7 @@ class Backlog:
         self._cold = ceil(mix.latency_samples / block_samples)
         self._waiting: deque[tuple[int, Tensor]] = deque()
         self._done: dict[int, Tensor] = {}
-        self._begun, self._next, self._taken = 0, 0, -1  # numbers of blocks
+        self._begun, self._next = 0, 0  # numbers of blocks
         self._changed = Condition()
         self._fault: BaseException | None = None
         self._closed = False
@@ -54,7 +54,6 @@ class Backlog:
         with self._changed:
             if self._fault is not None:
                 raise self._fault
-            self._taken = number
             block = self._done.pop(number, None)
             self._done = {later: held for later, held in self._done.items() if later > number}
             return block
@@ -71,7 +70,7 @@ class Backlog:
         mixed = self.stats.timed(self.mix.process, block)
         self._next = number + 1
         with self._changed:
-            if number > self._taken and (number >= self._begun):
+            if number >= self._begun:
                 self._done[number] = mixed
             self._changed.notify_all()
         return True
