@@ -482,6 +482,7 @@ def test_a_terminal_is_told_every_second_and_a_file_only_at_the_end(monkeypatch)
             return True
 
     stats = stats_of(mix_of())
+    stats.passed(HOP, HOP, 0.0)
     for errors, lines in ((Terminal(), 3), (io.StringIO(), 0)):
         monkeypatch.setattr(sys, "stderr", errors)
         now = [0.0]
@@ -725,6 +726,7 @@ class Terminal(io.StringIO):
     ("content", "arguments", "told"),
     [
         (b"", ["-t", "vocals"], "the input is empty: did the program before the pipe fail?"),
+        (b"", ["-t", "vocals", "--stats"], "the input is empty: did the program before the pipe fail?"),
         (None, ["-t", "vocals"], "stdin is closed: pipe samples in, as from `ffmpeg -i SONG"),
         (Terminal(), ["-t", "vocals"], "stdin is a terminal: pipe samples in, as from `ffmpeg -i SONG"),
         (broken(0, float("nan")), ["-t", "vocals"], "sample 0 of the input is infinite or not a number"),

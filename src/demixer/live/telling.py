@@ -37,7 +37,7 @@ class Teller:
     def end(self) -> None:
         """Tell what should be known of the whole."""
         stats = self._stats
-        if self._shows:
+        if self._shows and stats.blocks:
             print(f"{CLEAR_LINE * self._on_terminal}{stats.summary()}", file=sys.stderr, flush=True)
         if stats.late_blocks and not self._shows:
             self.note(f"{stats.late_blocks} of {stats.blocks} blocks came late, and were the mixture (--stats tells)")
