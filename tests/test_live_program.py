@@ -99,6 +99,13 @@ def test_what_is_heard_does_not_depend_on_the_blocks():
     assert torch.equal(whole, parts)
 
 
+def test_a_mix_that_is_reset_has_forgotten_all():
+    mix = mix_of(mute=["vocals"])
+    mix.process(noise(5_000))
+    mix.reset()
+    assert not mix.process(torch.zeros(2, 5_000)).any()
+
+
 @pytest.mark.parametrize("size", [1, 7, 256, 1_000])
 def test_a_change_of_gain_clicks_nowhere(size):
     """A constant signal: every step is the gain's, and none is larger than a straight line over 20 ms needs."""
