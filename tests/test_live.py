@@ -454,3 +454,19 @@ def test_a_run_and_an_evaluation_tell_the_latency(
     assert summarise(found)["mean"]["usdr_db"] == pytest.approx(float(metrics["val/usdr"]), abs=0.01)
     with pytest.raises(UserError, match="`--hop`: the model is live"):
         evaluate(run_dir, comb_musdb, Settings(hop_seconds=1.0), split="valid")
+
+
+def test_a_stream_takes_the_weights_as_they_are_when_it_begins_and_changes_none() -> None:
+    made, signal = network(tac={}), music(0.3)
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    live, expected = separator(made).live(), whole(made, signal)
+    shared = {value.data_ptr() for value in live.network.state_dict().values()}
+    assert made.bandsplitrnn.sequence[0].time.rnn.weight_hh_l0.data_ptr() in shared  # no second network in memory
+    torch.testing.assert_close(played(live, [signal])[..., live.latency_samples :], expected, atol=1e-5, rtol=0)
+    assert not any("norm_weight" in name for name in live.network.state_dict())
+    assert all(torch.equal(made.state_dict()[name], value) for name, value in before.items())
+    with torch.no_grad():
+        made.bandsplitrnn.split.projections[0].norm_weight.mul_(3)
+    changed = whole(made, signal)
+    torch.testing.assert_close(separator(made)(signal)["bass"], changed[1], atol=1e-5, rtol=0)
+    assert (changed - expected).abs().max() > 1e-3
