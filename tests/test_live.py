@@ -16,6 +16,7 @@ from demixer.errors import UserError
 from demixer.evaluation.evaluating import Settings, evaluate
 from demixer.evaluation.scores import summarise
 from demixer.model.building import build_network
+from demixer.model.live.folding import folded
 from demixer.model.live.network import LiveNetwork
 from demixer.model.live.normalisation import CausalNorm, fading_sums
 from demixer.model.live.spectrogram import LiveSpectrogram
@@ -470,3 +471,15 @@ def test_a_stream_takes_the_weights_as_they_are_when_it_begins_and_changes_none(
     changed = whole(made, signal)
     torch.testing.assert_close(separator(made)(signal)["bass"], changed[1], atol=1e-5, rtol=0)
     assert (changed - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mask", [{}, {"hidden_layers": 3, "hidden_factor": 2}], ids=str)
+def test_masks_of_all_targets_at_once_are_those_of_each(mask: dict) -> None:
+    """With bands of several widths, which do not lie side by side."""
+    torch.manual_seed(0)
+    widths = {"bands_bins": [20, 30, 20, 29, 30], "targets": ["vocals", "drums", "bass"]}
+    made = build_network({**SMALL, **widths, "model": hparams(mask=mask)["model"]}).eval()
+    for weights in made.parameters():
+        weights.data += 0.2 * torch.randn(weights.shape)
+    signal = music(0.4)
+    torch.testing.assert_close(whole(folded(made), signal), whole(made, signal), atol=1e-5, rtol=0)
