@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 import demixer.training.config  # noqa: F401  (registers the resolvers)
 from demixer.model.building import build_network
+from demixer.model.live.folding import folded
 from demixer.model.live.network import LiveNetwork
 from demixer.paths import CONF_DIR
 from demixer.separation.onnx_export import trace_live
@@ -67,13 +68,19 @@ def eager(network: LiveNetwork, precision: torch.dtype = torch.float32) -> Step:
     return stepping(program, network)
 
 
+def eager_folded(network: LiveNetwork) -> Step:
+    return eager(folded(network))
+
+
 def compiled(network: LiveNetwork) -> Step:
-    return stepping(torch.compile(Flat(network), dynamic=False), network)
+    return stepping(torch.compile(Flat(folded(network)), dynamic=False), network)
 
 
 def torchscript(network: LiveNetwork) -> Step:
     example = torch.zeros(1, 2, network.hop_samples), *network.initial_state(1, 2).values()
-    return stepping(torch.jit.freeze(torch.jit.trace(Flat(network).eval(), example, check_trace=False)), network)
+    return stepping(
+        torch.jit.freeze(torch.jit.trace(Flat(folded(network)).eval(), example, check_trace=False)), network
+    )
 
 
 def onnx(network: LiveNetwork) -> Step:
@@ -99,6 +106,7 @@ def onnx(network: LiveNetwork) -> Step:
 
 RUNTIMES: dict[str, Callable[[LiveNetwork], Step]] = {
     "eager": eager,
+    "eager, folded": eager_folded,
     "eager bf16": partial(eager, precision=torch.bfloat16),
     "compile": compiled,
     "torchscript": torchscript,

@@ -16,6 +16,7 @@ from demixer.errors import UserError
 from demixer.evaluation.evaluating import Settings, evaluate
 from demixer.evaluation.scores import summarise
 from demixer.model.building import build_network
+from demixer.model.live.folding import folded
 from demixer.model.live.network import LiveNetwork
 from demixer.model.live.normalisation import CausalNorm, fading_sums
 from demixer.model.live.spectrogram import LiveSpectrogram
@@ -454,3 +455,31 @@ def test_a_run_and_an_evaluation_tell_the_latency(
     assert summarise(found)["mean"]["usdr_db"] == pytest.approx(float(metrics["val/usdr"]), abs=0.01)
     with pytest.raises(UserError, match="`--hop`: the model is live"):
         evaluate(run_dir, comb_musdb, Settings(hop_seconds=1.0), split="valid")
+
+
+def test_a_stream_takes_the_weights_as_they_are_when_it_begins_and_changes_none() -> None:
+    made, signal = network(tac={}), music(0.3)
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    live, expected = separator(made).live(), whole(made, signal)
+    shared = {value.data_ptr() for value in live.network.state_dict().values()}
+    assert made.bandsplitrnn.sequence[0].time.rnn.weight_hh_l0.data_ptr() in shared  # no second network in memory
+    torch.testing.assert_close(played(live, [signal])[..., live.latency_samples :], expected, atol=1e-5, rtol=0)
+    assert not any("norm_weight" in name for name in live.network.state_dict())
+    assert all(torch.equal(made.state_dict()[name], value) for name, value in before.items())
+    with torch.no_grad():
+        made.bandsplitrnn.split.projections[0].norm_weight.mul_(3)
+    changed = whole(made, signal)
+    torch.testing.assert_close(separator(made)(signal)["bass"], changed[1], atol=1e-5, rtol=0)
+    assert (changed - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mask", [{}, {"hidden_layers": 3, "hidden_factor": 2}], ids=str)
+def test_masks_of_all_targets_at_once_are_those_of_each(mask: dict) -> None:
+    """With bands of several widths, which do not lie side by side."""
+    torch.manual_seed(0)
+    widths = {"bands_bins": [20, 30, 20, 29, 30], "targets": ["vocals", "drums", "bass"]}
+    made = build_network({**SMALL, **widths, "model": hparams(mask=mask)["model"]}).eval()
+    for weights in made.parameters():
+        weights.data += 0.2 * torch.randn(weights.shape)
+    signal = music(0.4)
+    torch.testing.assert_close(whole(folded(made), signal), whole(made, signal), atol=1e-5, rtol=0)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from demixer.model.live.folding import folded
 from demixer.model.live.network import LiveNetwork
 from demixer.separation.checks import check_waveform
 from demixer.separation.devices import computing
@@ -29,7 +30,7 @@ class LiveSeparator:
     spread into the time before the signal. Memory is the state's, whatever has passed.
 
     Args:
-        network: a causal one.
+        network: a causal one; its weights are taken as they are now.
         targets: names of the S stems.
         sample_rate_hz: sample rate of the signal.
         device: where the network computes; None: on the CPU.
@@ -66,7 +67,7 @@ class LiveSeparator:
             raise ValueError(f"`channels` (={channels}) must be 1 or 2")
         if block_samples < 1:
             raise ValueError(f"`block_samples` (={block_samples}) must be at least 1")
-        self.network, self.targets, self.sample_rate_hz = network, targets, sample_rate_hz
+        self.network, self.targets, self.sample_rate_hz = folded(network), targets, sample_rate_hz
         self.device, self.precision = device or next(network.parameters()).device, precision
         self.channels, self.block_samples = channels, block_samples
         self.hop_samples = network.hop_samples

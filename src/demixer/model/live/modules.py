@@ -110,7 +110,7 @@ class LiveSequence(nn.Module):
 
 
 class LiveMaskEstimation(MaskEstimation):
-    """A causal norm, which the targets share, then each target's estimator.
+    """A causal norm, which the targets share, then each target's estimator, or one that stands for all of them.
 
     Shapes:
         (K, T, M, N) → (S, T, M, F, 2); the state is the norm's.
@@ -119,10 +119,13 @@ class LiveMaskEstimation(MaskEstimation):
     def __init__(self, estimators: Iterable[nn.Module], norm: CausalNorm) -> None:
         super().__init__(estimators)
         self.norm = norm
+        self.joint: nn.Module | None = None
 
     def forward(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         factors, state = self.norm(power(features), state)
         levelled = for_products(features * factors.unsqueeze(3))
+        if self.joint is not None:
+            return self.joint(levelled), state
         return torch.stack([estimate(levelled) for estimate in self.estimators]), state
 
 
