@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help app example test soak fuzz wheel lint format images bench bench-train shipped clean
+.PHONY: help app example test soak fuzz wheel lint format images bench bench-live bench-train shipped clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 12
@@ -68,6 +68,9 @@ clean:  ## remove the environment
 bench: .venv/run  ## how fast songs are separated, where the time goes, and how much memory it takes
 	$(BIN)/python benchmarks/separation.py
 	$(BIN)/python benchmarks/memory.py
+
+bench-live: .venv/run  ## an hour through live.py, as fast as it computes: memory, and how late hops are
+	$(BIN)/python benchmarks/live_hours.py
 
 bench-train: .venv/run  ## how fast training goes, and whether the loader keeps up
 	$(BIN)/python benchmarks/training.py

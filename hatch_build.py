@@ -11,7 +11,7 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-EXTRAS = ("app", "cluster", "dev", "export", "metrics", "wandb")
+EXTRAS = ("app", "cluster", "dev", "export", "live", "metrics", "wandb")
 _PIN = re.compile(r"(?P<name>[\w-]+)==(?P<least>\d+\.\d+)[\w.]*\s*(#.*?(\(wheel: (?P<range>[^)]+)\))?\s*)?$")
 
 

@@ -29,7 +29,7 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> float:
         elif isinstance(module, (nn.LSTM, nn.GRU)):
             positions = x.numel() / x.shape[-1]
             per_direction = GATES[type(module)] * module.hidden_size * (module.input_size + module.hidden_size)
-            total += 2 * 2 * per_direction * positions
+            total += 2 * (1 + module.bidirectional) * per_direction * positions
         elif isinstance(module, Transformer):
             total += _of_transformer(module, x)
         elif isinstance(module, nn.Linear):

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -30,6 +31,16 @@ def flops(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_every_matrix_product_is_counted(flops: ModuleType, tac: dict[str, int] | None, channels: int) -> None:
     network = build_network({**HPARAMS, "model": {"features": 8, "repeats": 1, "tac": tac}}).eval()
     mixture = torch.randn(1, channels, 16000)
+    assert_counted(flops, network, mixture)
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+def test_every_matrix_product_of_a_live_network_is_counted(flops: ModuleType) -> None:
+    model = {"architecture": "bandsplitrnn_live", "features": 24, "repeats": 2, "tac": {}, "norm": "frame"}
+    assert_counted(flops, build_network({**HPARAMS, "model": model}).eval(), torch.randn(1, 2, 16000))
+
+
+def assert_counted(flops: ModuleType, network: nn.Module, mixture: Tensor) -> None:
     ours = flops.count_flops(network, lambda: network(mixture))
     with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter, torch.no_grad():
         network(mixture)  # without oneDNN a recurrent layer is made of products that the counter sees

@@ -21,8 +21,9 @@ ALLOWED = {
     "evaluation": {"separation", "data", "datasets", "audio", "figures", "checkpoints"},
     "training": {"evaluation", "separation", "model", "figures", "checkpoints"},
     "songs": {"separation", "audio"},
+    "live": {"separation"},
     "page": {"songs", "separation", "audio", "figures", "checkpoints"},
-    "commands": {"page", "songs", "evaluation", "separation", "model", "checkpoints"},
+    "commands": {"page", "live", "songs", "evaluation", "separation", "model", "checkpoints"},
 }
 LARGEST_SHARE = 0.22
 SCRIPT_LINES = 60

@@ -19,10 +19,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import soundfile
 import torch
+from live_stand_in import write_tiny_live_model
 from packaging.requirements import Requirement
 from song_files import free_port, write_tiny_model
 from test_download_model import model_archive, register, server  # noqa: F401
@@ -32,6 +34,9 @@ from tiny_runs import begins_with_a_network, composed, tiny_run
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.registry import read_registry
 from demixer.checkpoints.weights import write_weights
+from demixer.commands.live import DEFAULT_MODEL
+from demixer.live.guard import Guard
+from demixer.live.soundcard import Card
 from demixer.model.building import build_network
 from demixer.paths import PROJECT_DIR, SRC_DIR
 from demixer.training.runs import model_hparams
@@ -50,10 +55,12 @@ KINDS = {
     "pip": r"pip install -r ",
     "install": r"(pip install|pipx install|uvx) ",
     "download": r"demix-download \S+$",
+    "pipe": r"(ffmpeg|parec) ",
+    "card": r"demix-live ",
     "installed": r"demix(-\w+)?( |$)",
     "processes": r"srun |torchrun |python train\.py -m |python train\.py .*trainer=ddp",
     "training": r"python train\.py ",
-    "child": r"python benchmarks/(memory|ablations)\.py$",  # they start processes, which look for the main module
+    "child": r"python benchmarks/(memory|ablations|live_hours)\.py$",  # which start processes
     "script": r"python (src/|benchmarks/)?\w+\.py",
 }
 
@@ -106,6 +113,8 @@ def world(tmp_path: Path, comb_musdb: Path, monkeypatch: pytest.MonkeyPatch) -> 
         hparams = model_hparams(composed(tmp_path, "target=all", "model.features=4", "model.repeats=1"))
         write_hparams(tmp_path / name, hparams)
         write_weights(tmp_path / name / "weights.safetensors", build_network(hparams).state_dict())
+    for name in (DEFAULT_MODEL, "live"):
+        write_tiny_live_model(tmp_path / name, hop_samples=1024)
     for name in ("SONGS", "MORE_SONGS"):
         for folder in sorted((comb_musdb / "train").iterdir())[:2]:
             target = tmp_path / name / "train" / f"{name} {folder.name}"
@@ -143,6 +152,49 @@ def exit_code_of(name: str) -> int | None:
 def test_installed_commands(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", shlex.split(command.replace(" -d cuda", " -d cpu")))
     assert exit_code_of(sys.argv[0]) in (0, None)
+
+
+PIPED_BYTES = 44_100 * 8
+PLAYERS = {
+    "ffmpeg": f"head -c {PIPED_BYTES} /dev/zero",
+    "parec": f"head -c {PIPED_BYTES} /dev/zero",
+    "demix-live": f'exec {sys.executable} {SRC_DIR / "live.py"} "$@"',
+    "ffplay": "cat > played",
+    "pacat": "cat > played",
+}
+
+
+@pytest.mark.parametrize("command", of("pipe"))
+def test_pipes(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(world / "bin", {name: f"#!/bin/sh\n{script}" for name, script in PLAYERS.items()}, monkeypatch)
+    run_together(f"set -o pipefail; {command}")
+    assert (world / "played").stat().st_size == PIPED_BYTES
+
+
+def install(folder: Path, scripts: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put scripts where they are found first."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+@pytest.mark.parametrize("command", of("card"))
+def test_sound_cards(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the devices, which are not there."""
+
+    def play(card: Card, guard: Guard, *_: object) -> NoReturn:
+        assert (card, guard.mix.channels_out) == (Card(2, "USB Audio"), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Card, "play", play)
+    monkeypatch.setattr("demixer.live.soundcard.devices", lambda: "0 a device")
+    monkeypatch.setattr("demixer.live.playing.prepare_process", lambda threads: None)
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        assert exit_code_of("demix-live") == 0
 
 
 @pytest.mark.parametrize("command", of("install"))
@@ -212,11 +264,7 @@ CLUSTER = {
 
 @pytest.fixture
 def cluster(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, script in CLUSTER.items():
-        (world / "bin" / name).parent.mkdir(exist_ok=True)
-        (world / "bin" / name).write_text(script)
-        (world / "bin" / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(world / "bin"), prepend=os.pathsep)
+    install(world / "bin", CLUSTER, monkeypatch)
 
 
 @pytest.mark.parametrize("command", of("processes"))
@@ -268,6 +316,7 @@ TIMEOUT_SECONDS = 600  # against waiting for ever: how fast a machine is does no
 
 
 CHILDREN = {
+    "python benchmarks/live_hours.py": ["--minutes", "1", "-c", "live"],
     "python benchmarks/memory.py": ["--minutes", "0.02"],
     "python benchmarks/ablations.py": ["--steps", "2", "--only", "0", "--runs", "runs", *TINY],
 }
@@ -276,7 +325,7 @@ CHILDREN = {
 @pytest.mark.parametrize("command", [*of("child"), *of("pip")])
 def test_child_processes(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # all of it is there already: that the list can be read is what is tested
-    smaller = shlex.join(str(world / word) if word == "runs" else word for word in CHILDREN.get(command, []))
+    smaller = shlex.join(str(world / word) if word in ("runs", "live") else word for word in CHILDREN.get(command, []))
     monkeypatch.chdir(SRC_DIR if "../" in command else PROJECT_DIR)
     run_together(f"{command} {smaller}")
 

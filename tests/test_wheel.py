@@ -98,7 +98,12 @@ print(json.dumps([demixer.__file__, [name for name in {names} if find_spec(name)
 
 
 def test_what_an_extra_brings_is_asked_for_in_a_line(call: Run) -> None:
-    for command, arguments, extra in (("demix-app", [], "app"), ("demix-export", ["musdb18-7s", "x.onnx"], "export")):
+    asking = [
+        ("demix-app", [], "app"),
+        ("demix-export", ["musdb18-7s", "x.onnx"], "export"),
+        ("demix-live", ["--list-devices"], "live"),
+    ]
+    for command, arguments, extra in asking:
         done = call(command, *arguments)
         assert done.returncode == 2
         assert f"pip install 'music-demixer[{extra}]'" in done.stderr

@@ -46,10 +46,11 @@ class Settings:
         """The model, set up so.
 
         Raises:
-            UserError: there is no such model, device, precision or target, or the hop is impossible.
+            UserError: there is no such model, device, precision or target, or the hop is impossible or of a live model.
         """
         separator = Separator.from_pretrained(model, process.device(self.device), self.precision)
         if self.hop_seconds is not None:
+            separator.check_windows("--hop")
             separator.audio_params = replace(separator.audio_params, hop_seconds=self.hop_seconds)
         return separator.only(self.targets) if self.targets else separator
 

@@ -17,6 +17,8 @@ def print_tables(evaluation: Evaluation) -> None:
     if not console.is_terminal:
         console = Console(width=120)
     console.print(screen_table(evaluation, console.width))
+    if "latency" in evaluation.about:
+        console.print(f"latency {evaluation.about['latency']}")
     if len(evaluation.metrics) > len(METRICS):
         console.print(further_table(evaluation))
 

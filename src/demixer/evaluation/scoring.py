@@ -23,6 +23,7 @@ from demixer.evaluation.metrics import HOP_SECONDS, WINDOW_SECONDS, csdr, finite
 from demixer.evaluation.scored_songs import MusdbTrack, ScoredSong, scored_song
 from demixer.evaluation.scores import Score
 from demixer.progress import progress_bar
+from demixer.separation.live import latency_text
 from demixer.separation.separator import Separator
 from demixer.sources import SOURCES
 
@@ -159,7 +160,11 @@ def about_run(
     run_dir: Path, folders: Sequence[Path], subset: str, split: str | None, separator: Separator
 ) -> dict[str, Any]:
     """What the numbers are of: names, not places, since a saved model's files are passed on to others."""
-    params = separator.audio_params
+    params, latency_samples = separator.audio_params, getattr(separator, "latency_samples", None)
+    windows = f"{params.window_seconds:g} s, hop {params.hop_seconds:g} s, {params.fade}, {params.shifts} shifts"
+    cutting = {"windows": windows}
+    if latency_samples is not None:
+        cutting = {"windows": "none", "latency": latency_text(latency_samples, separator.sample_rate_hz)}
     return {
         "model": run_dir.resolve().name,
         "dataset": ", ".join(folder.resolve().name for folder in folders),
@@ -170,7 +175,7 @@ def about_run(
         "commit": git_commit(),
         "device": str(separator.device),
         "precision": str(separator.precision).removeprefix("torch."),
-        "windows": f"{params.window_seconds:g} s, hop {params.hop_seconds:g} s, {params.fade}, {params.shifts} shifts",
+        **cutting,
         "versions": {"demixer": __version__, "Python": platform.python_version(), "torch": torch.__version__},
     }
 

@@ -17,6 +17,7 @@ MOST_MODULES = 256  # one after the other; the paper has 12
 LARGEST_FACTOR = 64  # of a hidden layer over the features; published: 2 to 4
 MOST_STREAMS = 32  # of residuals, and fractions of the features; published: 1 to 4
 MOST_ITERATIONS = 100  # published: 2
+LONGEST_LOOK = 256  # frames; with more of them no one would call it live
 MOST_BANDS = 4096  # published: 30 to 60
 RATES_HZ = (1_000, 1_000_000)  # as songs'
 
@@ -64,13 +65,19 @@ _ROFORMER: dict[str, Kind] = {
     "sinkhorn_iterations": partial(Settings.whole, lowest=0, highest=MOST_ITERATIONS),
     "first_bin": partial(Settings.whole, lowest=0, highest=LARGEST_N_FFT),
 }
+_PAPERS: dict[str, Kind] = {
+    **_SEQUENCE,
+    "dropout": _share,
+    "tac": _of({"factor": _factor, "activation": partial(Settings.choice, known=("prelu", "tanh"))}),
+    "norm_eps": partial(Settings.number, lowest=1e-20, highest=1),  # none at all divides silence by zero
+}
 ARGUMENTS: dict[str, dict[str, Kind]] = {
-    "bandsplitrnn": {
-        **_SEQUENCE,
-        "dropout": _share,
-        "tac": _of({"factor": _factor, "activation": partial(Settings.choice, known=("prelu", "tanh"))}),
-        "attention": _of({"heads": _modules, "width": _size}),
-        "norm_eps": partial(Settings.number, lowest=1e-20, highest=1),  # none at all divides silence by zero
+    "bandsplitrnn": {**_PAPERS, "attention": _of({"heads": _modules, "width": _size})},
+    "bandsplitrnn_live": {
+        **_PAPERS,
+        "norm": partial(Settings.choice, known=("running", "frame")),
+        "norm_seconds": partial(Settings.number, lowest=1e-3, highest=3600),
+        "look_ahead": partial(Settings.whole, lowest=0, highest=LONGEST_LOOK),
     },
     "fixed_window": {
         **_SEQUENCE,

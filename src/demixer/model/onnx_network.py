@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from demixer.errors import UserError
 from demixer.model.modules.band_sequence import ResidualRNN
 from demixer.model.modules.spectrogram import Spectrogram
 from demixer.model.pretrained import NetworkBank
@@ -19,6 +20,9 @@ from demixer.model.separation_network import SeparationNetwork
 
 class OnnxNetwork(nn.Module):
     """A copy of a separation network, for export.
+
+    Raises:
+        UserError: the transform is one for live networks.
 
     Shapes:
         (B, C, L) → (B, S, C, L), L at least n_fft / 2 + 1, or the network's fixed window.
@@ -50,6 +54,8 @@ class OnnxTransform(nn.Module):
 
     def __init__(self, spectrogram: Spectrogram) -> None:
         super().__init__()
+        if not isinstance(spectrogram, Spectrogram):
+            raise UserError("a network for whole windows with `featurizer.synthesis_samples` cannot be exported")
         self.n_fft, self.hop = spectrogram.n_fft, spectrogram.hop_samples
         self.window_samples = spectrogram.window_samples
         self.register_buffer("window", spectrogram.window.clone())
@@ -61,13 +67,12 @@ class OnnxTransform(nn.Module):
         padded = F.pad(waveform, (self.n_fft // 2, self.n_fft // 2), mode="reflect").flatten(0, 1).unsqueeze(2)
         shape = (batch * channels, length // self.hop + 1, self.n_fft // 2 + 1, 2)
         step, size = (torch.tensor(value) for value in (self.hop, self.n_fft))
-        spectrum = _operator("STFT", [padded, step, self.window, size], {"onesided": 1}, shape)
+        spectrum = operator("STFT", [padded, step, self.window, size], {"onesided": 1}, shape)
         return spectrum.unflatten(0, (batch, channels))
 
     def inverse(self, spectra: Tensor, length: int) -> Tensor:
-        mirrored = spectra[..., 1:-1, :].flip(-2) * torch.tensor([1.0, -1.0])
-        whole = torch.cat([spectra, mirrored], dim=-2).flatten(0, 2)  # (M, T, n_fft, 2)
-        frames = _operator("DFT", [whole], {"inverse": 1, "axis": 2}, tuple(whole.shape))[..., 0]
+        whole = whole_spectrum(spectra).flatten(0, 2)  # (M, T, n_fft, 2)
+        frames = operator("DFT", [whole], {"inverse": 1, "axis": 2}, tuple(whole.shape))[..., 0]
         power = self.window.square().expand(1, frames.shape[1], self.n_fft)
         signal, power = (self._overlap_add(x).narrow(1, self.n_fft // 2, length) for x in (frames * self.window, power))
         return (signal / power).unflatten(0, tuple(spectra.shape[:3]))
@@ -89,32 +94,37 @@ class OnnxRNN(nn.Module):
     def __init__(self, rnn: nn.LSTM | nn.GRU) -> None:
         super().__init__()
         self.operator, self.hidden = type(rnn).__name__, rnn.hidden_size
-        # torch: input, forget, cell, output and reset, update, new; ONNX: input, output, forget, cell and update, reset
-        order = [0, 3, 1, 2] if self.operator == "LSTM" else [1, 0, 2]
         for ours, parts in (
             ("weight", ("weight_ih",)),
             ("recurrence", ("weight_hh",)),
             ("bias", ("bias_ih", "bias_hh")),
         ):
-            ways = [
-                torch.cat([_reordered(getattr(rnn, f"{part}_l0{way}"), order) for part in parts])
-                for way in ("", "_reverse")
-            ]
-            self.register_buffer(ours, torch.stack(ways).detach())
+            ways = [torch.cat([reordered(rnn, f"{part}_l0{way}") for part in parts]) for way in ("", "_reverse")]
+            self.register_buffer(ours, torch.stack(ways))
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         attributes = {"hidden_size": self.hidden, "direction": "bidirectional"}
         if self.operator == "GRU":
             attributes["linear_before_reset"] = 1  # as torch and cuDNN apply the reset gate
         shape = (x.shape[0], 2, x.shape[1], self.hidden)
-        hidden = _operator(self.operator, [x, self.weight, self.recurrence, self.bias], attributes, shape)
+        hidden = operator(self.operator, [x, self.weight, self.recurrence, self.bias], attributes, shape)
         return hidden.transpose(1, 2).flatten(2), None
 
 
-def _reordered(weight: Tensor, order: list[int]) -> Tensor:
-    gates = weight.chunk(len(order))
+def reordered(rnn: nn.LSTM | nn.GRU, name: str) -> Tensor:
+    """Weights of a layer, the gates in ONNX's order."""
+    # torch: input, forget, cell, output and reset, update, new; ONNX: input, output, forget, cell and update, reset
+    order = [0, 3, 1, 2] if isinstance(rnn, nn.LSTM) else [1, 0, 2]
+    gates = getattr(rnn, name).detach().chunk(len(order))
     return torch.cat([gates[i] for i in order])
 
 
-def _operator(name: str, inputs: list[Tensor | None], attributes: dict[str, int | str], shape: tuple) -> Tensor:
+def whole_spectrum(spectra: Tensor) -> Tensor:
+    """(…, n_fft / 2 + 1, 2) of real signals → (…, n_fft, 2), with the negative frequencies."""
+    mirrored = spectra[..., 1:-1, :].flip(-2) * torch.tensor([1.0, -1.0])
+    return torch.cat([spectra, mirrored], dim=-2)
+
+
+def operator(name: str, inputs: list[Tensor | None], attributes: dict[str, int | str], shape: tuple) -> Tensor:
+    """What an ONNX operator returns; in torch zeros of that shape."""
     return torch.onnx.ops.symbolic(name, inputs, attributes, dtype=torch.float32, shape=shape)

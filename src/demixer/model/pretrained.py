@@ -13,6 +13,7 @@ from demixer.errors import UserError
 from demixer.model.building import build_network
 from demixer.model.layouts import read_network
 from demixer.model.layouts.saved import SavedNetwork
+from demixer.model.live.state import State, joined, part_of
 from demixer.model.separation_network import SeparationNetwork
 from demixer.sources import SOURCES
 
@@ -20,12 +21,14 @@ from demixer.sources import SOURCES
 class NetworkBank(nn.Module):
     """Several networks as one: each estimates its own targets from the same mixture, one after the other.
 
+    They may be live ones, which go on from their states side by side (:class:`LiveNetwork`).
+
     Args:
-        networks: of one sample rate and window, with different targets.
+        networks: of one sample rate, window and latency, with different targets.
 
     Attributes:
         targets: of all networks, in the order of the output.
-        window_samples: as in :class:`SeparationNetwork`.
+        window_samples, latency_samples: as in :class:`SeparationNetwork`.
 
     Shapes:
         (B, C, L) → (B, S, C, L), S being the sum of the networks'.
@@ -38,8 +41,9 @@ class NetworkBank(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(sorted(networks, key=_place))
         self.targets = tuple(target for network in self.networks for target in network.targets)
-        self.sample_rate_hz = _common("sample rate", {network.sample_rate_hz for network in networks})
-        self.window_samples = _common("window", {network.window_samples for network in networks})
+        self.sample_rate_hz = _common("sample rates", {network.sample_rate_hz for network in networks})
+        self.window_samples = _common("windows", {network.window_samples for network in networks})
+        self.latency_samples = _common("latencies", {network.latency_samples for network in networks})
         twice = sorted({target for target in self.targets if self.targets.count(target) > 1})
         if twice:
             raise UserError(f"several checkpoints here estimate {', '.join(twice)}: give the path of the one you mean")
@@ -50,6 +54,22 @@ class NetworkBank(nn.Module):
 
     def forward(self, mixture: Tensor) -> Tensor:
         return torch.cat([network(mixture) for network in self.networks], dim=1)
+
+    @property
+    def hop_samples(self) -> int:
+        return _common("hops", {network.hop_samples for network in self.networks})
+
+    def latency_in_blocks(self, block_samples: int) -> int:
+        return self.networks[0].latency_in_blocks(block_samples)
+
+    def initial_state(self, batch: int, channels: int, device: torch.device | None = None) -> State:
+        states = (network.initial_state(batch, channels, device) for network in self.networks)
+        return joined({str(i): state for i, state in enumerate(states)})
+
+    def step(self, samples: Tensor, state: State) -> tuple[Tensor, State]:
+        steps = [network.step(samples, part_of(state, str(i))) for i, network in enumerate(self.networks)]
+        stems, states = zip(*steps, strict=True)
+        return torch.cat(stems, dim=1), joined({str(i): own for i, own in enumerate(states)})
 
 
 def load_pretrained(path: Path) -> tuple[SeparationNetwork | NetworkBank, dict[str, Any]]:
@@ -98,5 +118,5 @@ def _place(network: SeparationNetwork) -> int:
 
 def _common(name: str, values: set[Any]) -> Any:
     if len(values) > 1:
-        raise UserError(f"these checkpoints are not one model: their {name}s differ ({sorted(map(str, values))})")
+        raise UserError(f"these checkpoints are not one model: their {name} differ ({sorted(map(str, values))})")
     return values.pop()

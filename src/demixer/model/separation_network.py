@@ -20,12 +20,16 @@ class SeparationNetwork(nn.Module):
         bandsplitrnn: the network between them.
 
     Attributes:
+        transform: the class of its spectrogram.
+        latency_samples: how far a stream's estimates are behind the mixture; None: it hears a whole window first.
         window_samples: the only length that the network takes, up to which it fills shorter signals; None: any length.
 
     Shapes:
         (B, C, L) → (B, S, C, L).
     """
 
+    transform = Spectrogram
+    latency_samples: int | None = None
     window_samples: int | None = None
 
     def __init__(

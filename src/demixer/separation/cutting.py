@@ -1,11 +1,12 @@
 """What a user changes of a model's windows for one run."""
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from demixer.errors import UserError
 from demixer.separation.separator import Separator
 
+OPTIONS = ("--segment", "--overlap", "--batch-size", "--shifts")  # what sets the fields of Cutting
 SEGMENT_SECONDS = (0.1, 120.0)
 MOST_OVERLAP = 0.95  # twenty windows over every sample
 MOST_WINDOWS_AT_ONCE = 1024
@@ -44,8 +45,11 @@ class Cutting:
         """Change how a separator cuts songs.
 
         Raises:
-            UserError: its network takes windows of one length only, and another one is wanted.
+            UserError: its network takes windows of one length only, and another one is wanted; or it has none.
         """
+        for option, value in zip(OPTIONS, astuple(self), strict=True):
+            if value is not None:
+                separator.check_windows(option)
         own, fixed = separator.audio_params, getattr(separator.network, "window_samples", None)
         window_seconds = separator.window_samples / separator.sample_rate_hz if fixed else own.window_seconds
         if self.segment_seconds is not None:

@@ -1,5 +1,8 @@
 """Which device computes, and how precisely."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from demixer.errors import UserError
@@ -44,6 +47,18 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     if name not in known:
         raise UserError(f"`precision` (={name!r}) must be auto, fp32, bf16 or fp16")
     return known[name]
+
+
+@contextmanager
+def computing(precision: torch.dtype | None, device: torch.device) -> Iterator[None]:
+    """Compute without gradients, and with products in a number format; None: as is set around it."""
+    with torch.inference_mode():
+        if precision is None:
+            yield
+        else:
+            low = precision != torch.float32
+            with torch.autocast(device.type, precision if low else None, enabled=low):
+                yield
 
 
 def _computes_bf16(device: torch.device) -> bool:

@@ -16,7 +16,8 @@ from demixer.cores import items_at_once, spread_over_cores
 from demixer.errors import UserError
 from demixer.model.pretrained import load_pretrained
 from demixer.separation.audio_params import AudioParams
-from demixer.separation.devices import choose_device, choose_precision
+from demixer.separation.devices import choose_device, choose_precision, computing
+from demixer.separation.live import LiveSeparator
 from demixer.separation.overlap_add import overlap_add
 from demixer.separation.streams import drop_first, in_step
 from demixer.separation.waveforms import WaveformSeparator
@@ -105,6 +106,43 @@ class Separator(WaveformSeparator):
         fixed = getattr(self.network, "window_samples", None)
         return fixed or max(1, round(self.audio_params.window_seconds * self.sample_rate_hz))
 
+    @property
+    def latency_samples(self) -> int | None:
+        """How far a live stream's stems are behind the mixture; None: the network cannot separate live."""
+        return getattr(self.network, "latency_samples", None)
+
+    def live(self, channels: int = 2, block_samples: int = 1) -> LiveSeparator:
+        """Separate a signal while it comes, block by block, each answered at once.
+
+        Args:
+            channels: C of the signal.
+            block_samples: all blocks will be multiples of so many samples. With a multiple of the network's hop the
+                stems come up to a hop sooner: a sound card's blocks should be one hop.
+
+        Raises:
+            UserError: the network hears a song's future.
+        """
+        if self.latency_samples is None:
+            kind = type(getattr(self.network, "bandsplitrnn", self.network)).__name__
+            raise UserError(
+                f"the model's network ({kind}) is not causal, it hears whole windows: give a model that was trained "
+                "with model=bandsplitrnn_live"
+            )
+        return LiveSeparator(
+            self.network, self.targets, self.sample_rate_hz, self.device, self.precision, channels, block_samples
+        )
+
+    def check_windows(self, option: str) -> None:
+        """Make sure that an option for windows is not ignored.
+
+        Raises:
+            UserError: the network separates live.
+        """
+        if self.latency_samples is not None:
+            raise UserError(
+                f"`{option}`: the model is live, it keeps a state and cuts no song into windows: leave it out"
+            )
+
     def leaves(self) -> list["Separator"]:
         """See :class:`WaveformSeparator`."""
         return [self]
@@ -118,6 +156,9 @@ class Separator(WaveformSeparator):
         Yields:
             (S, C, any length) each on the CPU, together as long as the blocks together.
         """
+        if self.latency_samples is not None:  # as it is heard live, from a state instead of in windows
+            yield from drop_first(self._stream_live(blocks), self.latency_samples)
+            return
         params, rate_hz = self.audio_params, self.sample_rate_hz
         window = self.window_samples
         hop = min(window, max(1, round(params.hop_seconds * rate_hz)))
@@ -128,6 +169,15 @@ class Separator(WaveformSeparator):
         ]
         for estimates in in_step(*shifted):
             yield sum(estimates) / len(estimates)
+
+    def _stream_live(self, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The stems as they come live, later by the latency, and what comes after the end."""
+        live: LiveSeparator | None = None
+        for block in blocks:
+            live = live or self.live(len(block))
+            yield from live.advance(block)
+        if live is not None:
+            yield live.flush()
 
     def _separate_shifted(self, blocks: Iterable[Tensor], shift: int, window: int, hop: int) -> Iterator[Tensor]:
         """Separate with the signal moved by ``shift`` zeros against the windows."""
@@ -171,11 +221,7 @@ class Separator(WaveformSeparator):
         """On a processor of its own choice all cores are used; else the caller knows what else they do."""
         return self.device is not None and self.device.type == "cpu"
 
-    @torch.inference_mode()
     def _compute(self, windows: Tensor) -> Tensor:
         windows = windows if self.device is None else windows.to(self.device)
-        if self.precision is None:
-            return self.network(windows).float().cpu()
-        low = self.precision != torch.float32
-        with torch.autocast(windows.device.type, self.precision if low else None, enabled=low):
+        with computing(self.precision, windows.device):
             return self.network(windows).float().cpu()

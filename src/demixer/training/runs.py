@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from demixer import __version__
 from demixer.commit import git_commit
+from demixer.separation.live import latency_text
 
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "soundfile", "tensorboard")
 RUN_ONLY = ("compile", "checkpointing")  # settings of conf/model that change how it is computed, not what
@@ -27,7 +28,7 @@ def model_hparams(cfg: DictConfig) -> dict[str, Any]:
 
 
 def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int, lr: float | None = None) -> str:
-    """The head of ``train.log``: configuration, versions, commit, parameters and learning rate.
+    """The head of ``train.log``: configuration, versions, commit, parameters, learning rate, a live network's latency.
 
     Args:
         cfg: of the run, with the scaled learning rate.
@@ -41,6 +42,8 @@ def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int, l
     parameters = sum(p.numel() for p in network.parameters())
     versions = [f"demixer {__version__}", f"python {platform.python_version()}"]
     versions += [f"{name} {version(name)}" for name in PACKAGES]
+    latency_samples = getattr(network, "latency_samples", None)
+    live = [] if latency_samples is None else [f"latency {latency_text(latency_samples, network.sample_rate_hz)}"]
     return "\n".join(
         [
             "configuration:",
@@ -49,6 +52,7 @@ def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int, l
             f"commit {git_commit()}",
             f"{parameters:,} parameters",
             rate,
+            *live,
         ]
     )
 

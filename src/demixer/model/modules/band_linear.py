@@ -22,9 +22,13 @@ class NormalisedLinear(nn.Module):
         self.linear = BandLinear(bands, inputs, outputs)
 
     def forward(self, standardised: Tensor) -> Tensor:
+        return band_linear(standardised, *self.folded())
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """The product's weight (G, outputs, inputs) and bias (G, outputs)."""
         weight = self.linear.weight * self.norm_weight.unsqueeze(1)
         bias = torch.baddbmm(self.linear.bias.unsqueeze(2), self.linear.weight, self.norm_bias.unsqueeze(2))
-        return band_linear(standardised, weight, bias.squeeze(2))
+        return weight, bias.squeeze(2)
 
 
 class ScaledLinear(nn.Module):

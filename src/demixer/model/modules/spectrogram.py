@@ -1,5 +1,7 @@
 """Waveform to complex spectrogram and back: the two belong together, so they stand together."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,6 +27,8 @@ class Spectrogram(nn.Module):
     Raises:
         ValueError: the transform is of an impossible length, or the hop leaves samples that no two windows cover.
     """
+
+    SIZES: ClassVar[dict[str, int | None]] = {"n_fft": 2048, "hop_samples": 512, "window_samples": None}
 
     def __init__(self, n_fft: int = 2048, hop_samples: int = 512, window_samples: int | None = None) -> None:
         super().__init__()

@@ -1,0 +1,1 @@
+"""Separates while it plays: blocks of PCM in, what is to be heard out, from pipes or a sound card."""
