@@ -109,8 +109,10 @@ def world(tmp_path: Path, comb_musdb: Path, monkeypatch: pytest.MonkeyPatch) -> 
         samples, rate_hz = soundfile.read(song)
         soundfile.write(tmp_path / name, samples, rate_hz)
     song.unlink()
-    for name in ("RUN_DIR", "IN", "best", "kit", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s"):
-        hparams = model_hparams(composed(tmp_path, "target=all", "model.features=4", "model.repeats=1"))
+    for name in ("RUN_DIR", "IN", "best", "kit", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s", "LIVE_DIR"):
+        kind_of_model = ["model=bandsplitrnn_live", "featurizer=live"] if name == "LIVE_DIR" else []
+        small = ["target=all", *kind_of_model, "model.features=4", "model.repeats=1"]
+        hparams = model_hparams(composed(tmp_path, *small))
         write_hparams(tmp_path / name, hparams)
         write_weights(tmp_path / name / "weights.safetensors", build_network(hparams).state_dict())
     for name in (DEFAULT_MODEL, "live"):
