@@ -21,13 +21,14 @@ def folded(network: nn.Module) -> nn.Module:
     """
     shared = {id(weights): weights for weights in (*network.parameters(), *network.buffers())}
     copied = copy.deepcopy(network, shared)
-    for module in list(copied.modules()):
-        if isinstance(module, LiveMaskEstimation):
-            module.joint, module.estimators = JointMask(module.estimators), nn.ModuleList()
-    for module in list(copied.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, NormalisedLinear):
-                setattr(module, name, _linear(*child.folded()))
+    with torch.autocast(next(network.parameters()).device.type, enabled=False):  # else weights would be rounded to bf16
+        for module in list(copied.modules()):
+            if isinstance(module, LiveMaskEstimation):
+                module.joint, module.estimators = JointMask(module.estimators), nn.ModuleList()
+        for module in list(copied.modules()):
+            for name, child in list(module.named_children()):
+                if isinstance(child, NormalisedLinear):
+                    setattr(module, name, _linear(*child.folded()))
     return copied
 
 
