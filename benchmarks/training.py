@@ -113,6 +113,8 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of conf/, for the networks and the loader")
     parser.add_argument("-n", "--networks", nargs="+", default=["bandsplitrnn_small", "bandsplitrnn"])
     parser.add_argument("-p", "--precision", nargs="+", default=["fp32", "bf16"])
+    help_batch = "crops a step (default: 1 on processors, whose memory holds four of the small network; 2 8 32 on GPUs)"
+    parser.add_argument("-b", "--batch", nargs="+", type=int, help=help_batch)
     parser.add_argument("--memory", action="store_true", help="with and without model.checkpointing; no loader")
     args = parser.parse_args()
     device, console = choose_device("auto"), Console(width=120)
@@ -121,9 +123,9 @@ def main() -> None:
     title = f"training steps on {device}, {torch.get_num_threads()} threads; again: model.checkpointing"
     table = Table(*settings, *rates, "share of matmul", "peak MB", title=title)
     appetite = []
-    batches, compiled = ((2, 8, 32), (False, True)) if gpu else ((1, 4), (False,))
+    batches, compiled = ((2, 8, 32), (False, True)) if gpu else ((1,), (False,))
     again = (False, True) if args.memory else (False,)
-    choices = product(args.networks, args.precision, batches, again, compiled)
+    choices = product(args.networks, args.precision, args.batch or batches, again, compiled)
     for choice in choices:  # each in a process of its own, whose memory is its alone
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             row, crops = process.submit(step_row, *choice, device, args.overrides).result()

@@ -18,7 +18,7 @@ class BandSplitNetwork(nn.Module):
 
     Attributes:
         checkpointing: keep each module's input only, and compute what is inside it again for the gradient: the same
-            gradients in less memory and about a third more time.
+            gradients in less memory and with a third more computing.
         compiled: whether :meth:`compile` was called.
 
     Shapes:
