@@ -60,7 +60,7 @@ KINDS = {
     "installed": r"demix(-\w+)?( |$)",
     "processes": r"srun |torchrun |python train\.py -m |python train\.py .*trainer=ddp",
     "training": r"python train\.py ",
-    "child": r"python benchmarks/(memory|ablations|live_hours)\.py$",  # which start processes
+    "child": r"python benchmarks/(memory|ablations|live_hours|scale)\.py( --folder FOLDER)?$",  # which start processes
     "script": r"python (src/|benchmarks/)?\w+\.py",
 }
 
@@ -321,6 +321,10 @@ CHILDREN = {
     "python benchmarks/live_hours.py": ["--minutes", "1", "-c", "live"],
     "python benchmarks/memory.py": ["--minutes", "0.02"],
     "python benchmarks/ablations.py": ["--steps", "2", "--only", "0", "--runs", "runs", *TINY],
+    "python benchmarks/scale.py --folder FOLDER": [
+        *("--folder", "runs", "--songs", "15", "--minutes", "0.05"),
+        *(*TINY, "target=all", "trainer.max_steps=2", "data.samples_per_epoch=4"),
+    ],
 }
 
 
@@ -373,10 +377,10 @@ def serving(command: str) -> Iterator[str]:
 @pytest.mark.parametrize("command", of("page"))
 def test_the_page(command: str, world: Path) -> None:
     smaller = command.replace("--port 8000", f"--port {free_port()}").replace("-d cuda", "-d cpu")
-    smaller = smaller.replace("demix-app", f"python {SRC_DIR / 'app.py'}").replace(" bsrnn-opt", " simo-bsrnn-opt")
+    smaller = smaller.replace("demix-app", f"python {SRC_DIR / 'app.py'}")
     with serving(smaller) as page:
         assert "RUN_DIR" in page
-        assert "simo-bsrnn-opt" in page
+        assert "best" in page
 
 
 @pytest.mark.parametrize("command", of("tensorboard"))

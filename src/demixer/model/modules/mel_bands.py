@@ -23,7 +23,7 @@ def mel_bands(count: int, n_fft: int, sample_rate_hz: int) -> tuple[list[int], l
         ValueError: a band or a bin would be left over.
 
     >>> mel_bands(4, n_fft=16, sample_rate_hz=16000)
-    ([0, 1, 2, 4], [2, 3, 4, 5])
+    ([0, 1, 2, 3], [2, 2, 3, 6])
     """
     nyquist_hz, bins = sample_rate_hz / 2, n_fft // 2 + 1
     if not 1 <= count <= bins:

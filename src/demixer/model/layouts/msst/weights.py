@@ -27,7 +27,7 @@ def translated(state: State, sizes: Sizes, table: BandTable) -> Iterator[tuple[s
     width, polar = sizes.attention["head_width"], sizes.attention["positions"] == "pope"
     usual = polar_frequencies(width) if polar else rotary_frequencies(width)
     for key, value in state.items():
-        if is_frequencies(key) and (value.shape != usual.shape or not (value - usual).abs().max() < 1e-2):
+        if is_frequencies(key) and (value.shape != usual.shape or not (value.float() - usual).abs().max() < 1e-2):
             raise UserError(f"the weights have frequencies of positions of their own (`{key}`), which is not supported")
     for theirs, ours, _ in transformer_keys(sizes):
         yield ours, _ours(theirs, state[theirs], width, rotary=not polar)
