@@ -14,6 +14,7 @@ from demixer.checkpoints.locating import best_checkpoint
 from demixer.errors import UserError
 from demixer.training.config import build_all
 from demixer.training.validation_log import BEST, LEFT, SPEED, ValidationLog, ValidationTable
+from tests.page_visitor import wait_until
 
 TWO_EPOCHS = ["target=all", "data.samples_per_epoch=4", "data.batch_size=2", "trainer.max_epochs=2", "model.features=4"]
 COLUMNS = ["step", "usdr_vocals", "usdr_drums", "usdr_bass", "usdr_other", "usdr", "best_usdr"]
@@ -112,8 +113,8 @@ def test_weights_and_biases_is_a_logger_among_others(
     for name in ("one", "two"):  # one after the other in a process, as in a multirun
         tiny_run(tmp_path / name, *short)
         (written,) = (tmp_path / name / "wandb").glob("offline-run-*/*.wandb")
-        content = written.read_bytes()
-        assert all(key.encode() in content for key in ("val/usdr_bass", BEST, "train/loss"))
+        for key in ("val/usdr_bass", BEST, "train/loss"):  # written by a process of W&B's own
+            wait_until(lambda key=key, file=written: key.encode() in file.read_bytes())
         assert len(rows(tmp_path / name)) == 1
         assert scalars(tmp_path / name, "val/usdr")
 

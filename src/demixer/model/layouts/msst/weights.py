@@ -27,12 +27,17 @@ def translated(state: State, sizes: Sizes, table: BandTable) -> Iterator[tuple[s
     width, polar = sizes.attention["head_width"], sizes.attention["positions"] == "pope"
     usual = polar_frequencies(width) if polar else rotary_frequencies(width)
     for key, value in state.items():
-        if is_frequencies(key) and (value.shape != usual.shape or not (value.float() - usual).abs().max() < 1e-2):
+        if is_frequencies(key) and not _alike(value, usual):
             raise UserError(f"the weights have frequencies of positions of their own (`{key}`), which is not supported")
     for theirs, ours, _ in transformer_keys(sizes):
         yield ours, _ours(theirs, state[theirs], width, rotary=not polar)
     yield from _split(state, table)
     yield from _masks(state, sizes, table)
+
+
+def _alike(frequencies: Tensor, usual: Tensor) -> bool:
+    known = frequencies.is_floating_point() and frequencies.shape == usual.shape
+    return known and bool((frequencies - usual).abs().max() < 1e-2)
 
 
 def _ours(key: str, value: Tensor, width: int, rotary: bool) -> Tensor:
