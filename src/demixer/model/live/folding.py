@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from demixer.model.live.joint import JointMask, JointSplit, Product
+from demixer.model.live.joint import JointMask, JointSplit, frozen
 from demixer.model.live.modules import LiveBandSplit, LiveMaskEstimation, LiveSequence
 from demixer.model.modules.band_sequence import TAC, ResidualRNN
 from demixer.model.modules.normalisation import for_products
@@ -46,12 +46,27 @@ def _fold_affine(rnn: nn.RNNBase, gain: Tensor, offset: Tensor) -> None:
     """Let an RNN take x instead of gain · x + offset."""
     for end in ("l0", "l0_reverse") if rnn.bidirectional else ("l0",):
         weight, bias = getattr(rnn, f"weight_ih_{end}"), getattr(rnn, f"bias_ih_{end}")
-        setattr(rnn, f"weight_ih_{end}", nn.Parameter(weight * gain, requires_grad=False))
-        setattr(rnn, f"bias_ih_{end}", nn.Parameter(bias + weight @ offset, requires_grad=False))
+        setattr(rnn, f"weight_ih_{end}", frozen(weight * gain))
+        setattr(rnn, f"bias_ih_{end}", frozen(bias + weight @ offset))
     if weight.is_cuda:  # cuDNN wants all of them in one piece, but the network's own stay where they are
         for name, values in list(rnn.named_parameters()):
-            setattr(rnn, name, nn.Parameter(values.clone(), requires_grad=False))
+            setattr(rnn, name, frozen(values.clone()))
         rnn.flatten_parameters()
+
+
+class Product(nn.Module):
+    """A fully connected layer whose weight lies as the product takes it.
+
+    Shapes:
+        (…, inputs) → (…, outputs).
+    """
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = frozen(layer.weight.T.contiguous()), layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).unflatten(0, x.shape[:-1])
 
 
 class FoldedBandRNN(nn.Module):
@@ -84,9 +99,7 @@ class FoldedTAC(nn.Module):
         super().__init__()
         self.transform, self.average = Product(tac.transform), Product(tac.average)
         own, common = tac.concat.weight.T.split(tac.average.out_features)
-        self.own, self.common, self.bias = (
-            nn.Parameter(weight.contiguous(), requires_grad=False) for weight in (own, common, tac.concat.bias)
-        )
+        self.own, self.common, self.bias = frozen(own.contiguous()), frozen(common.contiguous()), tac.concat.bias
         # one slope is a number, and so a tenth of the time
         self.slope = tac.activation.weight.item() if isinstance(tac.activation, nn.PReLU) else None
 

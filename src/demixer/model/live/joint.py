@@ -56,18 +56,16 @@ class JointSplit(nn.Module):
     def __init__(self, split: BandSplit) -> None:
         super().__init__()
         widths, layers = split.table.widths, _by_band(split.table, (each.folded() for each in split.projections))
-        firsts, self.runs, device = [0, *accumulate(widths)], runs_of(widths), layers[0][0].device
+        firsts, runs, device = [0, *accumulate(widths)], runs_of(widths), layers[0][0].device
         # beyond a band's own bins stands any other bin, of no weight
-        bins = [min(firsts[k] + i, sum(widths) - 1) for run in self.runs for k in run.bands for i in range(run.width)]
+        bins = [min(firsts[k] + i, sum(widths) - 1) for run in runs for k in run.bands for i in range(run.width)]
         self.register_buffer("bins", torch.tensor(bins, device=device), persistent=False)
-        self.sizes = [VALUES * run.width * len(run.bands) for run in self.runs]
-        self.bias = _frozen(torch.stack([bias for _, bias in layers]).unsqueeze(1))
-        self.weights = nn.ParameterList(
-            _frozen(
-                torch.stack([F.pad(layers[k][0].T, (0, 0, 0, VALUES * (run.width - widths[k]))) for k in run.bands])
-            )
-            for run in self.runs
-        )
+        self.sizes = [VALUES * run.width * len(run.bands) for run in runs]
+        self.bias = frozen(torch.stack([bias for _, bias in layers]).unsqueeze(1))
+        self.weights = nn.ParameterList()
+        for run in runs:
+            weights = [F.pad(layers[k][0].T, (0, 0, 0, VALUES * (run.width - widths[k]))) for k in run.bands]
+            self.weights.append(frozen(torch.stack(weights)))
 
     def forward(self, spectrum: Tensor, factors: Tensor) -> Tensor:
         parts = spectrum.index_select(2, self.bins).flatten(0, 1).flatten(1).split(self.sizes, dim=1)
@@ -100,11 +98,11 @@ class JointMask(nn.Module):
         hidden = zip(*(each.hidden for each in estimators), strict=True)
         self.hidden = nn.ModuleList(_Products(*_side_by_side(layers)) for layers in hidden)
         outputs = [_by_band(table, ((each.weight, each.bias) for each in one.outputs)) for one in estimators]
-        self.outputs = nn.ParameterList(_frozen(_padded(run, outputs)) for run in self.runs)
+        self.outputs = nn.ParameterList(frozen(_padded(run, outputs)) for run in self.runs)
         self._register_places(table.widths, outputs[0][0][0].device)
         # (values or gates, S, F, 2), as the places are
         biases = [[bias.chunk(2)[half] for one in outputs for _, bias in one] for half in range(2)]
-        self.bias = _frozen(torch.cat([bias for half in biases for bias in half]))
+        self.bias = frozen(torch.cat([bias for half in biases for bias in half]))
 
     def _register_places(self, widths: Sequence[int], device: torch.device) -> None:
         """Keep where the value, and then where the gate, of each mask lies in the products' results side by side."""
@@ -142,27 +140,12 @@ class JointMask(nn.Module):
         return masks.permute(2, 0, 1, 3, 4).contiguous()
 
 
-class Product(nn.Module):
-    """A fully connected layer whose weight lies as the product takes it.
-
-    Shapes:
-        (…, inputs) → (…, outputs).
-    """
-
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        self.weight, self.bias = _frozen(layer.weight.T.contiguous()), layer.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).unflatten(0, x.shape[:-1])
-
-
 class _Products(nn.Module):
     """(G, rows, inputs) · (G, outputs, inputs), + (G, outputs) → (G, rows, outputs)."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        self.weight, self.bias = _frozen(weight.transpose(1, 2).contiguous()), _frozen(bias.unsqueeze(1))
+        self.weight, self.bias = frozen(weight.transpose(1, 2).contiguous()), frozen(bias.unsqueeze(1))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.baddbmm(self.bias, x, self.weight)
@@ -183,5 +166,5 @@ def _padded(run: Run, outputs: Sequence[Sequence[tuple[Tensor, Tensor]]]) -> Ten
     return torch.stack(weights).unflatten(0, (-1, 2)).flatten(1, 2).transpose(1, 2).contiguous()
 
 
-def _frozen(values: Tensor) -> nn.Parameter:
+def frozen(values: Tensor) -> nn.Parameter:
     return nn.Parameter(values, requires_grad=False)
