@@ -596,6 +596,21 @@ def test_a_sound_card_is_played_through_until_it_stops(monkeypatch):
     assert devices.closed
 
 
+def test_what_a_device_gives_that_is_no_sound_is_silence_and_counted(monkeypatch):
+    mixture = noise(20 * HOP)
+    spoilt, heard_of_it = mixture.clone(), mixture.clone()
+    for channel, sample, value in ((0, 700, float("nan")), (1, 701, float("-inf")), (1, 4_000, 1e30)):
+        spoilt[channel, sample], heard_of_it[channel, sample] = value, 0.0
+    guard, backlog, stats = guard_of(mix_of(targets=["vocals"]))
+    devices = Devices(spoilt, backlog=backlog)
+    monkeypatch.setattr(soundcard, "portaudio", lambda: devices)
+    with pytest.raises(UserError, match="have stopped"):
+        Card().play(guard, stats)
+    played = torch.cat(devices.played, dim=-1)
+    assert torch.equal(played, late(-0.5 * heard_of_it, guard.latency_samples))
+    assert (stats.xruns, stats.late_blocks) == (2, 0)
+
+
 def test_a_card_is_as_late_as_is_told(monkeypatch, model):
     """All as loud as it is is the mixture: so what is played is the mixture, as late as all of it is."""
     separator, mixture, hops = Separator.from_pretrained(model, "cpu", "fp32"), noise(40 * HOP), []
