@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import ceil
 from pathlib import Path
 from statistics import median
 
@@ -164,7 +165,7 @@ def main() -> None:
         for threads in args.threads:
             torch.set_num_threads(threads)
             for name, times, cores in milliseconds(network, args.runtime, args.hops):
-                numbers = cores, times[len(times) // 2], times[int(0.99 * len(times))], times[-1], hop_ms
+                numbers = cores, times[len(times) // 2], times[ceil(0.99 * len(times)) - 1], times[-1], hop_ms
                 share = f"{numbers[2] / hop_ms:.2f}"
                 row(configuration, threads, name, *(f"{number:.2f}" for number in numbers), share)
 
