@@ -1,8 +1,8 @@
-"""What a hop of live separation costs, by runtime: ``python benchmarks/live.py [overrides of conf/]``.
+"""What a hop of live separation costs: ``python benchmarks/live.py``, which prints the README's table.
 
-The network of ``experiment=live`` with random weights, all of its targets, stereo noise: milliseconds of a hop, which
-must stay below the hop's own, and of all cores together ("CPU"), which others on the machine change less. The runtimes
-take turns, so that a machine which others slow down slows all of them.
+The networks of ``experiment=live`` with random weights, all of their targets, stereo noise: milliseconds of a hop,
+which must stay below the hop's own, and of all cores together ("CPU"), which others on the machine change less. The
+runtimes take turns, so that a machine which others slow down slows all of them. ``--overrides`` are of conf/.
 """
 
 import argparse
@@ -12,13 +12,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import ceil
 from pathlib import Path
 from statistics import median
 
 import torch
 from hydra import compose, initialize_config_dir
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
@@ -31,6 +30,13 @@ from demixer.paths import CONF_DIR
 from demixer.separation.onnx_export import trace_live
 from demixer.training.runs import model_hparams
 
+CONFIGURATIONS = {
+    "live": ["featurizer=live"],
+    "live_23ms, light": ["featurizer=live_23ms", "model=bandsplitrnn_live_light"],
+    "live_12ms, light": ["featurizer=live_12ms", "model=bandsplitrnn_live_light"],
+    "live_23ms": ["featurizer=live_23ms"],
+}
+HEAD = ("configuration", "threads", "runtime", "CPU", "median", "99 %", "worst", "hop (ms)", "99 % / hop")
 WARM_UP = 20  # hops that are not counted
 Step = Callable[[Tensor], object]
 
@@ -137,27 +143,31 @@ def milliseconds(network: LiveNetwork, runtimes: list[str], hops: int) -> Iterat
         yield name, sorted(1000 * seconds for seconds in walls), 1000 * median(cores)
 
 
+def row(*cells: object) -> None:
+    """A line of a Markdown table."""
+    print("|", " | ".join(map(str, cells)), "|", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="of conf/, beside experiment=live")
-    parser.add_argument("-f", "--featurizer", nargs="+", default=["live", "live_23ms"], help="default: %(default)s")
+    parser.add_argument("-o", "--overrides", nargs="+", default=[], help="of conf/, of all configurations")
+    parser.add_argument("-c", "--configuration", nargs="+", choices=CONFIGURATIONS, default=list(CONFIGURATIONS))
     parser.add_argument("-r", "--runtime", nargs="+", choices=RUNTIMES, default=list(RUNTIMES))
     parser.add_argument("-t", "--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("-n", "--hops", type=int, default=500)
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # TorchScript is deprecated, and says so at every turn
-    head = ("featurizer", "threads", "runtime", "CPU", "median", "99 %", "worst", "hop", "99 % / hop")
-    table = Table(*head, title="ms a hop")
-    for featurizer in args.featurizer:
-        network = build([f"featurizer={featurizer}", *args.overrides])
+    row(*HEAD)
+    row(*("---" for _ in HEAD))
+    for configuration in args.configuration:
+        network = build([*CONFIGURATIONS[configuration], *args.overrides])
         hop_ms = 1000 * network.hop_samples / network.sample_rate_hz
         for threads in args.threads:
             torch.set_num_threads(threads)
             for name, times, cores in milliseconds(network, args.runtime, args.hops):
-                numbers = times[len(times) // 2], times[int(0.99 * len(times))], times[-1], hop_ms
-                cells = (*(f"{number:.2f}" for number in (cores, *numbers)), f"{numbers[1] / hop_ms:.2f}")
-                table.add_row(featurizer, str(threads), name, *cells)
-    Console(width=110).print(table)
+                numbers = cores, times[len(times) // 2], times[ceil(0.99 * len(times)) - 1], times[-1], hop_ms
+                share = f"{numbers[2] / hop_ms:.2f}"
+                row(configuration, threads, name, *(f"{number:.2f}" for number in numbers), share)
 
 
 if __name__ == "__main__":

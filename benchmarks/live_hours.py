@@ -1,8 +1,9 @@
 """An hour through ``live.py``, as fast as it computes: ``python benchmarks/live_hours.py [--minutes 60] [-c MODEL]``.
 
 The program runs as users run it, between two pipes. Minute by minute it is fed 40 seconds of noise that swells and
-fades, and 20 of silence; now and then its memory is read from /proc. At the end it tells its own figures (--stats),
-and as many bytes must have come out as went in.
+fades, and 20 of silence; now and then its memory is read from /proc, and how far what comes out is from what came out
+in the second minute: a state that drifts would tell there. At the end it tells its own figures (--stats), and as many
+bytes must have come out as went in.
 """
 
 import argparse
@@ -20,12 +21,12 @@ sys.path.insert(0, str(SRC_DIR))
 from demixer.commands.live import DEFAULT_MODEL
 
 SAMPLE_RATE_HZ, CHANNELS = 44_100, 2
-READ_BYTES = 1 << 16
+MINUTE_SAMPLES = 60 * SAMPLE_RATE_HZ // 4096 * 4096  # whole hops, so that each begins as the others do
 
 
 def minute() -> bytes:
-    """A minute of PCM: (L, C) in float32."""
-    seconds = torch.arange(60 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    """A minute of PCM, less a tenth of a second: (L, C) in float32."""
+    seconds = torch.arange(MINUTE_SAMPLES) / SAMPLE_RATE_HZ
     swell = torch.sin(2 * torch.pi * seconds / 8).clamp(min=0) * (seconds < 40)
     noise = torch.rand(len(seconds), CHANNELS, generator=torch.Generator().manual_seed(0)) - 0.5
     return (0.5 * noise * swell[:, None]).numpy().tobytes()
@@ -51,15 +52,19 @@ def main() -> None:
     args, of_live = parser.parse_known_args()  # further ones are live.py's
     command = [sys.executable, str(SRC_DIR / "live.py"), "-c", args.ckpt_path, "--stats"]
     command += of_live or ["--gain", "rest=-1"]  # which needs all stems
-    content, received = minute(), 0
+    content, first, received = minute(), None, 0
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         threading.Thread(target=feed, args=(process.stdin, content, args.minutes), daemon=True).start()
-        told, step = 0, max(1, args.minutes // 12)
-        while part := process.stdout.read(READ_BYTES):
+        told = {1, *range(0, args.minutes, max(1, args.minutes // 12))} - {0}
+        for number in range(args.minutes):
+            part = process.stdout.read(len(content))
             received += len(part)
-            if told * step < args.minutes and received >= told * step * len(content):
-                print(f"{told * step:4} min  {resident_megabytes(process.pid):.0f} MB", flush=True)
-                told += 1
+            if len(part) == len(content) and number in told:
+                samples = torch.frombuffer(bytearray(part), dtype=torch.float32)
+                first = samples if first is None else first
+                away = (samples - first).abs().max() / first.abs().max()
+                print(f"{number:4} min  {resident_megabytes(process.pid):.0f} MB, {away:.1e} away", flush=True)
+        received += len(process.stdout.read())
     if process.returncode or received != args.minutes * len(content):
         raise RuntimeError(f"exit code {process.returncode}, {received} bytes of {args.minutes * len(content)}")
 

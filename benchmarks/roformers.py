@@ -55,7 +55,7 @@ def ours(theirs: torch.nn.Module, precision: torch.dtype) -> Callable[[Tensor], 
     network.load_state_dict(saved.weights)
     network.eval().requires_grad_(False)
     params = AudioParams(batch_size=16)
-    return Separator(network, network.targets, network.sample_rate_hz, params, "cpu", precision)._apply
+    return Separator(network, network.targets, network.sample_rate_hz, params, "cpu", precision)._batches
 
 
 def seconds(apply: Callable[[Tensor], Tensor], windows: Tensor) -> float:

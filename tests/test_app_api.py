@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 import requests
+from live_stand_in import write_tiny_live_model
 
 from demixer import Separator
 from demixer.checkpoints.hparams import write_hparams
@@ -18,8 +19,9 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     tiny, slow = (write_tiny_model(folder / name) for name in ("tiny", "slow"))
     write_hparams(slow, TINY_HPARAMS | {"audio_params": {"window_seconds": 0.5, "hop_seconds": 0.008, "shifts": 8}})
-    with served_page(folder, "--max-mb", 3, "--visitor-mb", 20, "-c", tiny, slow) as served:
-        served.tiny = tiny
+    live = write_tiny_live_model(folder / "live")
+    with served_page(folder, "--max-mb", 3, "--visitor-mb", 20, "-c", tiny, slow, live) as served:
+        served.tiny, served.live = tiny, live
         yield served
     assert served.log.read_text() == ""
 
@@ -50,14 +52,15 @@ def stored(page):
     return [path.name for path in page.temporary.glob("music-demixer-*/visitors/**/*") if path.is_file()]
 
 
-def test_from_a_song_to_stems(page, song, tmp_path):
-    answer = post(page, song, model="tiny")
+@pytest.mark.parametrize("model", ["tiny", "live"])
+def test_from_a_song_to_stems(page, song, tmp_path, model):
+    answer = post(page, song, model=model)
     assert answer.status_code == 201
     assert answer.headers["Location"] == answer.json()["links"]["self"]
     state = done(page, answer)
     assert (state["status"], state["progress"], state["error"]) == ("done", 1.0, None)
     assert [*state["links"]["stems"]] == list(TARGETS)
-    wanted = Separator.from_pretrained(page.tiny, "cpu")(read(song).astype("float32"), 44100)
+    wanted = Separator.from_pretrained(getattr(page, model), "cpu")(read(song).astype("float32"), 44100)
     archive = zipfile.ZipFile(io.BytesIO(requests.get(page.url + state["links"]["zip"][1:]).content))
     for name, link in state["links"]["stems"].items():
         stem = requests.get(page.url + link[1:])

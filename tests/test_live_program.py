@@ -596,6 +596,57 @@ def test_a_sound_card_is_played_through_until_it_stops(monkeypatch):
     assert devices.closed
 
 
+def test_what_a_device_gives_that_is_no_sound_is_silence_and_counted(monkeypatch):
+    mixture = noise(20 * HOP)
+    spoilt, heard_of_it = mixture.clone(), mixture.clone()
+    for channel, sample, value in ((0, 700, float("nan")), (1, 701, float("-inf")), (1, 4_000, 1e30)):
+        spoilt[channel, sample], heard_of_it[channel, sample] = value, 0.0
+    guard, backlog, stats = guard_of(mix_of(targets=["vocals"]))
+    devices = Devices(spoilt, backlog=backlog)
+    monkeypatch.setattr(soundcard, "portaudio", lambda: devices)
+    with pytest.raises(UserError, match="have stopped"):
+        Card().play(guard, stats)
+    played = torch.cat(devices.played, dim=-1)
+    assert torch.equal(played, late(-0.5 * heard_of_it, guard.latency_samples))
+    assert (stats.xruns, stats.late_blocks) == (2, 0)
+
+
+def test_a_card_is_as_late_as_is_told(monkeypatch, model):
+    """All as loud as it is is the mixture: so what is played is the mixture, as late as all of it is."""
+    separator, mixture, hops = Separator.from_pretrained(model, "cpu", "fp32"), noise(40 * HOP), []
+
+    def wait():  # for the network, in a thread of its own: so it is never late
+        hops.append(None)
+        while len(hops) - 1 not in backlog()._done:
+            time.sleep(1e-4)
+
+    devices = Devices(mixture, backlog=SimpleNamespace(work=wait))
+
+    def backlog():
+        return devices.settings["callback"]._guard._backlog
+
+    monkeypatch.setattr(soundcard, "portaudio", lambda: devices)
+    _, errors, code = run(monkeypatch, b"", "--gain", "rest=0", "--in", "0", "--stats", separator=separator)
+    assert code == 2  # the devices have stopped
+    fade = 128
+    lag = 2 * HOP - HOP + HOP + fade  # the synthesis window less the hop that blocks are, a block's time, and the fade
+    assert torch.equal(torch.cat(devices.played, dim=-1), late(mixture, lag))
+    whole = HOP - 1 + lag  # a block's first sample waits for its last
+    assert whole == (2 * HOP - 1) + (HOP + fade)
+    algorithmic_ms, block_ms = (1000 * samples / RATE_HZ for samples in (2 * HOP - 1, HOP + fade))
+    assert f"latency   {algorithmic_ms:.1f} ms algorithmic + {block_ms:.1f} ms of blocks, " in errors
+    assert f"measured {1000 * whole / RATE_HZ + 8:.1f} ms" in errors  # and the devices' own 8 ms
+
+
+@pytest.mark.parametrize(("block", "block_ms"), [(HOP, "0.0"), (4 * HOP, "17.4")])
+def test_in_a_pipe_a_hop_at_once_adds_nothing_to_the_latency(monkeypatch, model, block, block_ms):
+    separator = Separator.from_pretrained(model, "cpu", "fp32")
+    arguments = ("-t", "vocals", "--stats", "--block", block)
+    _, errors, code = run(monkeypatch, pcm(noise(5_000)), *arguments, separator=separator)
+    assert code == 0
+    assert f"latency   11.6 ms algorithmic + {block_ms} ms of blocks, " in errors
+
+
 def test_a_device_that_falls_silent_without_a_word_is_taken_for_gone(monkeypatch):
     guard, backlog, stats = guard_of(mix_of())
     devices, told = Devices(noise(5 * HOP), backlog=backlog), []
@@ -655,6 +706,16 @@ def test_without_portaudio_a_line_says_what_to_install(tmp_path, monkeypatch, co
 
 # The command
 
+shown = []  # what the runs of a test wrote to stderr, and their exit codes
+
+
+@pytest.fixture(autouse=True)
+def row(record_property):
+    """What the table of bad inputs shows of a test."""
+    shown.clear()
+    yield
+    record_property("told", list(shown))
+
 
 def run(monkeypatch, content, *arguments, separator=None):
     """What a user sees: the samples that come out, what stderr says, and the exit code."""
@@ -669,6 +730,7 @@ def run(monkeypatch, content, *arguments, separator=None):
         with pytest.raises(SystemExit) as ended:
             demixer.errors.run(live.main)
         out.flush()
+    shown.append((errors.getvalue(), ended.value.code))
     return out.buffer.getvalue(), errors.getvalue(), ended.value.code
 
 

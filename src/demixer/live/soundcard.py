@@ -11,6 +11,7 @@ import torch
 
 from demixer.errors import UserError, one_line
 from demixer.live.guard import Guard
+from demixer.live.pcm import LOUD
 from demixer.live.stats import Stats
 
 TOLD_SECONDS = 1.0
@@ -127,11 +128,12 @@ class Callback:
 
     def __call__(self, heard: np.ndarray, played: np.ndarray, samples: int, times: Any, status: Any) -> None:
         """Fill ``played`` (N, B · C) for ``heard`` (N, C), at once."""
-        self._stats.xruns += any(getattr(status, kind) for kind in XRUNS)
+        mixture = torch.from_numpy(heard.T.copy())
+        broken = ~(mixture.abs() <= LOUD)  # NaN, too: some drivers give what lay in their memory
+        mixture[broken] = 0.0
+        self._stats.xruns += any(getattr(status, kind) for kind in XRUNS) or bool(broken.any())
         try:
-            # a driver that hands on memory as it lies there must not end the music
-            block = torch.from_numpy(heard.T.copy()).nan_to_num_(0.0).clamp_(-1, 1)
-            played[:] = self._guard.tick(block).T.numpy()
+            played[:] = self._guard.tick(mixture).T.numpy()
         except Exception as fault:  # which PortAudio could not hand on
             self.fault = fault
             raise self._abort from fault

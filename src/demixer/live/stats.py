@@ -56,7 +56,7 @@ class Stats:
         passages: from a block's arrival to its leaving, as measured beside the latencies in samples.
         late_blocks: replaced by the mixture.
         skipped_blocks: never computed, since too many waited.
-        xruns: of the sound card: it had to leave input out, or output nothing.
+        xruns: blocks of the sound card whose input was left out or is no sound, or that had no output.
         samples_in, samples_out: of each channel.
         clipped_samples: beyond what the output's format holds.
     """

@@ -1,7 +1,5 @@
 """Waveform → stems: the one Separator that inference, evaluation and validation share."""
 
-import logging
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import tee
 from pathlib import Path
@@ -16,14 +14,12 @@ from demixer.cores import items_at_once, spread_over_cores
 from demixer.errors import UserError
 from demixer.model.pretrained import load_pretrained
 from demixer.separation.audio_params import AudioParams
+from demixer.separation.batches import FittingBatches
 from demixer.separation.devices import choose_device, choose_precision, computing
 from demixer.separation.live import LiveSeparator
 from demixer.separation.overlap_add import overlap_add
 from demixer.separation.streams import drop_first, in_step
 from demixer.separation.waveforms import WaveformSeparator
-
-log = logging.getLogger(__name__)
-_NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
 class Separator(WaveformSeparator):
@@ -60,7 +56,7 @@ class Separator(WaveformSeparator):
         self.sample_rate_hz = sample_rate_hz
         self.audio_params = audio_params or AudioParams()
         self.device, self.precision = None if device is None else torch.device(device), precision
-        self._largest_batch: int | None = None  # once the device's memory has not held more
+        self._batches = FittingBatches(lambda windows: self._on_device(windows), self.device)
 
     @classmethod
     def from_pretrained(cls, path: str | Path, device: str = "auto", precision: str = "auto") -> Self:
@@ -184,34 +180,7 @@ class Separator(WaveformSeparator):
         params = self.audio_params
         moved = (F.pad(block, (0 if number else shift, 0)) for number, block in enumerate(blocks))
         batch = items_at_once(params.batch_size, torch.get_num_threads()) if self._spreads else params.batch_size
-        yield from drop_first(overlap_add(moved, self._apply, window, hop, batch, params.fade), shift)
-
-    def _apply(self, windows: Tensor) -> Tensor:
-        """The network on windows (B, C, L): on all at once, or on as many as the device's memory holds."""
-        wanted = batch = min(self._largest_batch or len(windows), len(windows))
-        while (estimates := self._attempt(windows, batch)) is None:
-            if batch == 1:
-                raise UserError(
-                    f"`{self.device}` has not enough memory for a window of {windows.shape[-1]} samples: choose "
-                    "another device, or shorten `audio_params.window_seconds` in the model's hparams.yaml"
-                )
-            batch //= 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-        if batch < wanted:
-            self._largest_batch = batch
-            message = "`%s` ran out of memory: it computes %d windows at once from now on, not %d, to the same stems"
-            log.warning(message, self.device, batch, wanted)
-        return estimates
-
-    def _attempt(self, windows: Tensor, batch: int) -> Tensor | None:
-        """The network on ``batch`` windows at a time; None where that is more than the memory holds."""
-        try:
-            return torch.cat([self._on_device(part) for part in windows.split(batch)])
-        except RuntimeError as error:  # only CUDA has a class of its own for it
-            if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)):
-                return None
-            raise
+        yield from drop_first(overlap_add(moved, self._batches, window, hop, batch, params.fade), shift)
 
     def _on_device(self, windows: Tensor) -> Tensor:
         return spread_over_cores(self._compute, windows) if self._spreads else self._compute(windows)

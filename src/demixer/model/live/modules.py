@@ -15,7 +15,7 @@ from demixer.model.modules.normalisation import for_products
 
 
 class LiveBandSplit(BandSplit):
-    """A causal norm and a fully connected layer per band.
+    """A causal norm and a fully connected layer per band, or one module that stands for all of these layers.
 
     Shapes:
         (T, M, F, 2) → (K, T, M, N); the state is the norm's.
@@ -30,6 +30,7 @@ class LiveBandSplit(BandSplit):
         self.register_buffer("band_of_bin", band_of_bin, persistent=False)
         # (F, K): multiplied with, it takes the means over the bands
         self.register_buffer("shares", (band_of_bin.unsqueeze(1) == bands) / (2 * widths), persistent=False)
+        self.joint: nn.Module | None = None
 
     def initial_state(self, rows: int, device: torch.device | None = None) -> State:
         return self.norm.initial_state(len(self.table.widths), rows, device)
@@ -37,6 +38,8 @@ class LiveBandSplit(BandSplit):
     def forward(self, spectrum: Tensor, state: State) -> tuple[Tensor, State]:
         powers = spectrum.square().sum(-1) @ self.shares  # (T, M, K)
         factors, state = self.norm(powers.permute(2, 0, 1), state)
+        if self.joint is not None:
+            return self.joint(spectrum, factors), state
         levelled = spectrum * factors.permute(1, 2, 0).index_select(2, self.band_of_bin).unsqueeze(3)
         parts = self.table.split(levelled.flatten(0, 1))
         features = [
@@ -83,7 +86,9 @@ class LiveRNN(nn.Module):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         factors, after = self.norm(power(x), state)
-        levelled = torch.addcmul(self.offset, x * factors.unsqueeze(3), self.gain)
+        levelled = x * factors.unsqueeze(3)
+        if self.gain is not None:  # else it is in the RNN's weights
+            levelled = torch.addcmul(self.offset, levelled, self.gain)
         steps = for_products(levelled.transpose(0, 1)).flatten(1, 2)  # (T, K · M, N)
         own = [state[name].to(steps.dtype).unsqueeze(0) for name in self.kept]
         hidden, own = self.rnn(steps, tuple(own) if len(own) == 2 else own[0])

@@ -59,7 +59,9 @@ def fading_sums(x: Tensor, before: Tensor, decay: float) -> Tensor:
         before: (…, M).
         decay: below 1.
     """
-    first = x[..., :1, :] + decay * before.unsqueeze(-2)
+    first = torch.add(x[..., :1, :], before.unsqueeze(-2), alpha=decay)
+    if x.shape[-2] == 1:
+        return first
     y, shift = torch.cat([first, x[..., 1:, :]], dim=-2), 1
     while shift < x.shape[-2]:
         y = y + decay**shift * F.pad(y[..., :-shift, :], (0, 0, shift, 0))

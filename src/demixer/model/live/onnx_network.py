@@ -1,15 +1,13 @@
 """A live network in operations that ONNX has: one hop and the state in, one hop and the state out."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
+from demixer.model.live.folding import FoldedBandRNN, folded
 from demixer.model.live.modules import LiveRNN
 from demixer.model.live.network import LiveNetwork
 from demixer.model.live.spectrogram import LiveSpectrogram
 from demixer.model.live.state import State, joined, part_of
-from demixer.model.modules.band_sequence import ResidualRNN
 from demixer.model.onnx_network import OnnxRNN, operator, reordered, whole_spectrum
 from demixer.model.pretrained import NetworkBank
 
@@ -44,9 +42,9 @@ class _OnnxStep(nn.Module):
 
     def __init__(self, network: LiveNetwork) -> None:
         super().__init__()
-        self.transform, self.network = OnnxLiveTransform(network.spectrogram), copy.deepcopy(network.bandsplitrnn)
+        self.transform, self.network = OnnxLiveTransform(network.spectrogram), folded(network.bandsplitrnn)
         for module in list(self.network.modules()):
-            if isinstance(module, ResidualRNN):
+            if isinstance(module, FoldedBandRNN):
                 module.rnn = OnnxRNN(module.rnn)
             elif isinstance(module, LiveRNN):
                 module.rnn = OnnxForwardRNN(module.rnn)
