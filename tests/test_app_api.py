@@ -91,7 +91,7 @@ def test_one_place_in_line_for_each(page, song):
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        ({"model": "none"}, "no model 'none' here: choose one of tiny, slow"),
+        ({"model": "none"}, "no model 'none' here: choose one of tiny, slow, live"),
         ({"stems": "vocals, flute"}, "`stems` (='flute') must be some of vocals, drums, bass, other"),
         ({"format": "exe"}, "`format` (='exe') must be one of WAV, FLAC, MP3"),
         ({"keep_rate": "yes"}, "`keep_rate` (='yes') must be true or false"),
