@@ -69,8 +69,8 @@ bench: .venv/run  ## how fast songs are separated, where the time goes, and how 
 	$(BIN)/python benchmarks/separation.py
 	$(BIN)/python benchmarks/memory.py
 
-bench-live: .venv/run  ## an hour through live.py, as fast as it computes: memory, and how late hops are
-	$(BIN)/python benchmarks/live_hours.py
+bench-live: .venv/run  ## what a hop of live separation costs
+	$(BIN)/python benchmarks/live.py
 
 bench-train: .venv/run  ## how fast training goes, and whether the loader keeps up
 	$(BIN)/python benchmarks/training.py

@@ -724,7 +724,7 @@ def run(monkeypatch, content, *arguments, separator=None):
     with monkeypatch.context() as patch, contextlib.redirect_stderr(errors):
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)) if isinstance(content, bytes) else content)
         patch.setattr(sys, "stdout", out)
-        patch.setattr(sys, "argv", ["live.py", *map(str, arguments)])
+        patch.setattr(sys, "argv", ["live.py", "-c", "LIVE", *map(str, arguments)])
         patch.setattr(Separator, "from_pretrained", lambda *_: separator)
         patch.setattr("demixer.live.playing.prepare_process", lambda threads: None)  # of this process, for all tests
         with pytest.raises(SystemExit) as ended:
@@ -839,6 +839,11 @@ def test_a_model_that_hears_the_future_is_refused(monkeypatch, tmp_path):
     out, errors, code = run(monkeypatch, b"12345678", "-t", "vocals", separator=model)
     assert errors.startswith("error: the model's network (BandSplitRNN) is not causal")
     assert (out, code) == (b"", 2)
+
+
+def test_without_a_model_a_line_says_where_one_comes_from():
+    with pytest.raises(UserError, match=r"no live model comes along yet: train one .*, and give it as -c RUN_DIR"):
+        live.main(["-t", "vocals"])
 
 
 def test_impossible_threads_are_refused(monkeypatch):

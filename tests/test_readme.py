@@ -34,7 +34,6 @@ from tiny_runs import begins_with_a_network, composed, tiny_run
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.registry import read_registry
 from demixer.checkpoints.weights import write_weights
-from demixer.commands.live import DEFAULT_MODEL
 from demixer.live.guard import Guard
 from demixer.live.soundcard import Card
 from demixer.model.building import build_network
@@ -60,7 +59,8 @@ KINDS = {
     "installed": r"demix(-\w+)?( |$)",
     "processes": r"srun |torchrun |python train\.py -m |python train\.py .*trainer=ddp",
     "training": r"python train\.py ",
-    "child": r"python benchmarks/(memory|ablations|live_hours|scale)\.py( --folder FOLDER)?$",  # which start processes
+    # which start processes
+    "child": r"python benchmarks/(memory|ablations|live_hours|scale)\.py( --folder FOLDER| -c LIVE_DIR)?$",
     "script": r"python (src/|benchmarks/)?\w+\.py",
 }
 
@@ -109,14 +109,11 @@ def world(tmp_path: Path, comb_musdb: Path, monkeypatch: pytest.MonkeyPatch) -> 
         samples, rate_hz = soundfile.read(song)
         soundfile.write(tmp_path / name, samples, rate_hz)
     song.unlink()
-    for name in ("RUN_DIR", "IN", "best", "kit", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s", "LIVE_DIR"):
-        kind_of_model = ["model=bandsplitrnn_live", "featurizer=live"] if name == "LIVE_DIR" else []
-        small = ["target=all", *kind_of_model, "model.features=4", "model.repeats=1"]
-        hparams = model_hparams(composed(tmp_path, *small))
+    for name in ("RUN_DIR", "IN", "best", "kit", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s"):
+        hparams = model_hparams(composed(tmp_path, "target=all", "model.features=4", "model.repeats=1"))
         write_hparams(tmp_path / name, hparams)
         write_weights(tmp_path / name / "weights.safetensors", build_network(hparams).state_dict())
-    for name in (DEFAULT_MODEL, "live"):
-        write_tiny_live_model(tmp_path / name, hop_samples=1024)
+    write_tiny_live_model(tmp_path / "LIVE_DIR", hop_samples=1024)
     for name in ("SONGS", "MORE_SONGS"):
         for folder in sorted((comb_musdb / "train").iterdir())[:2]:
             target = tmp_path / name / "train" / f"{name} {folder.name}"
@@ -318,7 +315,7 @@ TIMEOUT_SECONDS = 600  # against waiting for ever: how fast a machine is does no
 
 
 CHILDREN = {
-    "python benchmarks/live_hours.py": ["--minutes", "1", "-c", "live"],
+    "python benchmarks/live_hours.py -c LIVE_DIR": ["--minutes", "1", "-c", "LIVE_DIR"],
     "python benchmarks/memory.py": ["--minutes", "0.02"],
     "python benchmarks/ablations.py": ["--steps", "2", "--only", "0", "--runs", "runs", *TINY],
     "python benchmarks/scale.py --folder FOLDER": [
@@ -331,7 +328,9 @@ CHILDREN = {
 @pytest.mark.parametrize("command", [*of("child"), *of("pip")])
 def test_child_processes(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # all of it is there already: that the list can be read is what is tested
-    smaller = shlex.join(str(world / word) if word in ("runs", "live") else word for word in CHILDREN.get(command, []))
+    smaller = shlex.join(
+        str(world / word) if word in ("runs", "LIVE_DIR") else word for word in CHILDREN.get(command, [])
+    )
     monkeypatch.chdir(SRC_DIR if "../" in command else PROJECT_DIR)
     run_together(f"{command} {smaller}")
 

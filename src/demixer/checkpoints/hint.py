@@ -15,9 +15,12 @@ def tell_of_best() -> None:
 
     Where the mark cannot be written nothing is said: it would be said on every run.
     """
-    registry, mark = read_registry(), downloads_dir() / _MARK
+    mark = downloads_dir() / _MARK
+    if mark.exists():
+        return
+    registry = read_registry()
     best = registry.names[BEST].model
-    if mark.exists() or mark.with_name(best).exists():
+    if mark.with_name(best).exists():
         return
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
