@@ -61,7 +61,8 @@ class TargetMask(nn.Module):
         features: N.
         config: the hidden layers.
         values_per_bin: P real values that a bin's mask holds (real and imaginary part of every channel).
-        projection: (bands, inputs, outputs) → the first layer, which takes standardised features.
+        projection: (bands, inputs, outputs) → the first layer, which takes standardised features and an activation's
+            name.
 
     Shapes:
         (K, T, M, N) standardised → (T, M, F, P).
