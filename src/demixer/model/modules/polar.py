@@ -26,7 +26,7 @@ class PolarPositions(nn.Module):
         """Cosines and sines (length, 2 · heads, width), of the queries and then of the keys."""
         positions = torch.arange(length, device=self.frequencies.device).float()
         angles = (positions.unsqueeze(1) * self.frequencies).unsqueeze(1)
-        offsets = self.offsets.float().clamp(-2 * math.pi, 0)
+        offsets = self.offsets.float().clamp(-2 * math.pi, 0.0)
         both = torch.cat([angles.expand(-1, *offsets.shape), angles + offsets], dim=1)
         return both.cos(), both.sin()
 
