@@ -120,8 +120,9 @@ class FramewiseLinear(nn.Module):
         self.norm_bias = nn.Parameter(torch.zeros(bands, frames, inputs))
         self.linear = BandLinear(bands, inputs, outputs)
 
-    def forward(self, standardised: Tensor) -> Tensor:
-        return self.linear(torch.addcmul(self.norm_bias.unsqueeze(2), standardised, self.norm_weight.unsqueeze(2)))
+    def forward(self, standardised: Tensor, activation: str = "none") -> Tensor:
+        affine = torch.addcmul(self.norm_bias.unsqueeze(2), standardised, self.norm_weight.unsqueeze(2))
+        return self.linear(affine, activation)
 
 
 class FramesLastMask(TargetMask):

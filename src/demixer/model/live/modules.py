@@ -12,6 +12,7 @@ from demixer.model.modules.band_split import BandSplit
 from demixer.model.modules.bands import BandTable
 from demixer.model.modules.mask_estimation import MaskEstimation
 from demixer.model.modules.normalisation import for_products
+from demixer.model.modules.products import Linear
 
 
 class LiveBandSplit(BandSplit):
@@ -76,7 +77,7 @@ class LiveRNN(nn.Module):
         self.rnn = kinds[rnn](features, hidden)
         self.kept = ("hidden", "cell") if rnn == "lstm" else ("hidden",)  # what it hands on from frame to frame
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(hidden, features)
+        self.fc = Linear(hidden, features)
 
     def initial_state(self, bands: int, rows: int, device: torch.device | None = None) -> State:
         size = bands * rows, self.rnn.hidden_size

@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from demixer.model.modules.dot_product import dot_product_attention
 from demixer.model.modules.normalisation import RMSNorm, for_products, unit_rms
 from demixer.model.modules.polar import PolarPositions
+from demixer.model.modules.products import prepared
 from demixer.model.modules.rotary import RotaryPositions
 
 POSITIONS = {"rotary": RotaryPositions, "pope": PolarPositions}
@@ -85,12 +87,12 @@ class Attention(nn.Module):
         layers = [layer for layer in (self.qkv, self.gate, self.mix) if layer is not None]
         weight, table = self.norm.folded(*layers), self.positions.table(length)
         biases = [x.weight.new_zeros(len(x.weight)) if x.bias is None else x.bias for x in layers]
-        bias = for_products(torch.cat(biases))
-        out = [None if p is None else for_products(p) for p in (self.out.weight, self.out.bias)]
-        return lambda x, first: self.attend(F.linear(unit_rms(x).to(weight.dtype), weight, bias), table, out, first)
+        project = prepared(weight, for_products(torch.cat(biases)))
+        out = prepared(*(None if p is None else for_products(p) for p in (self.out.weight, self.out.bias)))
+        return lambda x, first: self.attend(project(unit_rms(x).to(weight.dtype)), table, out, first)
 
     def attend(
-        self, projected: Tensor, table: tuple[Tensor, Tensor], out: list[Tensor | None], first: Tensor | None
+        self, projected: Tensor, table: tuple[Tensor, Tensor], out: Callable[[Tensor], Tensor], first: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """(A, L, 3 · heads · width + heads, or twice as many gates), and the first module's values."""
         heads, width = self.config.heads, self.config.head_width
@@ -101,10 +103,9 @@ class Attention(nn.Module):
         if self.mix is not None:
             swapped = self.config.value_residuals == "swapped"
             values = mixed(own, first.unflatten(-1, (heads, width)), gates[:, :, heads:], swapped)
-        parts = (part.transpose(1, 2) for part in (queries, keys, values))
         dropout = self.config.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(*parts, dropout_p=dropout, scale=width**-0.5).transpose(1, 2)
-        added = self.dropout(F.linear((attended * gates[:, :, :heads]).flatten(2), *out))
+        attended = dot_product_attention(queries, keys, values, width**-0.5, dropout)
+        added = self.dropout(out((attended * gates[:, :, :heads]).flatten(2)))
         return added, None if self.config.value_residuals == "none" else own.flatten(2)
 
 
@@ -130,11 +131,12 @@ class LinearAttention(nn.Module):
         self.temperature = nn.Parameter(torch.ones(config.heads, 1, 1))
 
     def step(self, length: int) -> Step:
-        weight, out = self.norm.folded(self.qkv), for_products(self.out.weight)
+        weight, out = self.norm.folded(self.qkv), prepared(for_products(self.out.weight))
+        project = prepared(weight)
 
         def attend(x: Tensor, first: Tensor | None) -> tuple[Tensor, Tensor | None]:
             heard = unit_rms(x).to(weight.dtype)
-            rows = F.linear(heard, weight).unflatten(-1, (3, self.config.heads, -1))
+            rows = project(heard).unflatten(-1, (3, self.config.heads, -1))
             own = values = rows[:, :, 2]
             if self.mix is not None:
                 gain = self.mix(heard * self.norm.weight).sigmoid().unsqueeze(-1)
@@ -144,7 +146,7 @@ class LinearAttention(nn.Module):
             values, keys = values.permute(0, 2, 3, 1), keys.to(values.dtype)  # (A, heads, width, L) each
             dropout = self.config.dropout if self.training else 0.0
             attended = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, scale=_LINEAR_SCALE)
-            added = F.linear(attended.permute(0, 3, 1, 2).flatten(2), out)
+            added = out(attended.permute(0, 3, 1, 2).flatten(2))
             return added, None if self.config.value_residuals == "none" else own.flatten(2)
 
         return attend

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from demixer.model.modules.normalisation import EPS, for_products, group_norm
 from demixer.model.modules.prelu import PReLU
+from demixer.model.modules.products import Linear, linear
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class ResidualRNN(nn.Module):
         self.norm = nn.GroupNorm(1, features, eps)
         self.rnn = kinds[rnn](features, hidden, bidirectional=True)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(2 * hidden, features)
+        self.fc = Linear(2 * hidden, features)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden, _ = self.rnn(for_products(self.normalise(x)).flatten(1, 2))
@@ -109,16 +110,16 @@ class TAC(nn.Module):
         if config.activation not in ("prelu", "tanh"):
             raise ValueError(f"`tac.activation` (={config.activation!r}) must be 'prelu' or 'tanh'")
         hidden = config.factor * features
-        self.transform = nn.Linear(features, hidden)
-        self.average = nn.Linear(hidden, hidden)
-        self.concat = nn.Linear(2 * hidden, features)
+        self.transform = Linear(features, hidden)
+        self.average = Linear(hidden, hidden)
+        self.concat = Linear(2 * hidden, features)
         self.activation = PReLU() if config.activation == "prelu" else nn.Tanh()
 
     def forward(self, x: Tensor, channels: int) -> Tensor:
         hidden = self.activation(self.transform(x.unflatten(2, (-1, channels))))
         mean = self.activation(self.average(sum(hidden.unbind(3)) / channels))
         own, common = self.concat.weight.split(hidden.shape[-1], dim=1)  # of the two that would be concatenated
-        both = F.linear(hidden, own) + F.linear(mean, common, self.concat.bias).unsqueeze(3)
+        both = linear(hidden, own) + linear(mean, common, self.concat.bias).unsqueeze(3)
         return x + self.activation(both).flatten(2, 3)
 
 
@@ -158,7 +159,7 @@ class HeadProjection(nn.Module):
     def __init__(self, features: int, width: int, heads: int, bands: int, eps: float = EPS) -> None:
         super().__init__()
         self.eps = eps
-        self.linear = nn.Linear(features, heads * width)
+        self.linear = Linear(features, heads * width)
         self.slope = nn.Parameter(torch.full((heads, 1), 0.25))
         self.norm_weight = nn.Parameter(torch.ones(bands, heads, width))
         self.norm_bias = nn.Parameter(torch.zeros(bands, heads, width))

@@ -61,7 +61,8 @@ class TargetMask(nn.Module):
         features: N.
         config: the hidden layers.
         values_per_bin: P real values that a bin's mask holds (real and imaginary part of every channel).
-        projection: (bands, inputs, outputs) → the first layer, which takes standardised features.
+        projection: (bands, inputs, outputs) → the first layer, which takes standardised features and an activation's
+            name.
 
     Shapes:
         (K, T, M, N) standardised → (T, M, F, P).
@@ -86,9 +87,9 @@ class TargetMask(nn.Module):
         )
 
     def forward(self, standardised: Tensor) -> Tensor:
-        x = standardised if self.first is None else torch.tanh(self.first(standardised))
+        x = standardised if self.first is None else self.first(standardised, activation="tanh")
         for layer in self.hidden:
-            x = torch.tanh(layer(x))
+            x = layer(x, activation="tanh")
         parts = [self.gate(output(part)) for output, part in zip(self.outputs, self.table.pick_bands(x), strict=True)]
         flat = [part.flatten(1, 2) for part in parts]
         return self.table.join_bins(flat, self.values_per_bin).unflatten(0, standardised.shape[1:3])

@@ -33,7 +33,7 @@ class PolarPositions(nn.Module):
     def forward(self, rows: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
         """Queries and then keys (A, L, 2 · heads, width) → (A, L, 2 · heads, 2 · width), their parts along two axes."""
         magnitudes = F.softplus(rows.float())
-        return torch.cat([magnitudes * part for part in table], dim=-1).to(rows.dtype)
+        return torch.cat([magnitudes * part for part in table], dim=-1)
 
 
 def polar_frequencies(width: int) -> Tensor:

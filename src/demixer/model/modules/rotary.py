@@ -23,7 +23,7 @@ class RotaryPositions(nn.Module):
         return rotary_table(self.frequencies, length)
 
     def forward(self, rows: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-        """Queries and then keys (A, L, 2 · heads, width) → the same, turned."""
+        """Queries and then keys (A, L, 2 · heads, width) → the same, turned, in single precision."""
         return rotate(rows, *table)
 
 
@@ -58,8 +58,8 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         sines: of the same.
 
     Returns:
-        Of the shape and number format of ``x``.
+        Of the shape of ``x``, in single precision.
     """
     first, second = x.chunk(2, dim=-1)
     swapped = torch.cat([second, first], dim=-1)
-    return torch.addcmul(x * cosines, swapped, sines).to(x.dtype)
+    return torch.addcmul(x * cosines, swapped, sines)

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from demixer.cores import spread_over_cores
 from demixer.model.modules.attention import Attention, LinearAttention, Step, TransformerConfig
 from demixer.model.modules.hyper_connections import HyperConnection, rows_as_streams, streams_as_rows
 from demixer.model.modules.normalisation import RMSNorm, for_products, unit_rms
+from demixer.model.modules.products import prepared
 
 TILE_ROWS = 1024  # positions that are computed at once on a processor: their activations stay in its cache
 
@@ -31,12 +31,12 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def step(self, length: int) -> Step:
-        first = self.norm.folded(self.first), for_products(self.first.bias)
-        second = for_products(self.second.weight), for_products(self.second.bias)
+        weight = self.norm.folded(self.first)
+        enter = prepared(weight, for_products(self.first.bias), "gelu")
+        leave = prepared(for_products(self.second.weight), for_products(self.second.bias))
 
         def feed(x: Tensor, _: Tensor | None) -> tuple[Tensor, None]:
-            hidden = F.gelu(F.linear(unit_rms(x).to(first[0].dtype), *first))
-            return self.dropout(F.linear(self.dropout(hidden), *second)), None
+            return self.dropout(leave(self.dropout(enter(unit_rms(x).to(weight.dtype))))), None
 
         return feed
 
