@@ -36,7 +36,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: st
     """
     if x.numel() * len(weight) < SMALLEST or not by_onednn(x, weight):
         return ACTIVATIONS[activation][0](F.linear(x, weight, bias))
-    return in_onednn(x, weight, bias, activation)
+    return in_onednn(x, weight.contiguous(), bias, activation)  # a slice takes oneDNN a thousand times as long
 
 
 def in_onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
