@@ -42,7 +42,7 @@ class AudioReader(Protocol):
     damage: str | None
 
     def seek(self, seconds: float) -> None:
-        """Let the next ``blocks`` start there: to the sample, or in containers to a packet (some 20 ms)."""
+        """Let the next ``blocks`` start there: to the sample, as far as a container's timestamps tell it."""
 
     def blocks(self, frames: int) -> Iterator[Tensor]:
         """The file from its start on: (C, 1 … ``frames``) each."""
