@@ -8,6 +8,7 @@ import torch
 
 from demixer.commands.demix import parse
 from demixer.errors import UserError
+from demixer.page.limits import Limits
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.downmix import downmix_matrix
 from demixer.songs.finding import find_songs
@@ -108,6 +109,23 @@ def test_an_excerpt_begins_where_it_was_asked_for(tmp_path, suffix, codec):
     late = whole.shape[1] - excerpt.shape[1] - start
     assert abs(late) <= rate_hz // 1000
     assert snr_db(whole[:, start + late :], excerpt) > 40  # Opus takes a second to be itself again
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"), [(".aac", "aac", {}), (".mp3", "libmp3lame", {"write_xing": "0"})]
+)
+@pytest.mark.parametrize("loud_at", [0, 9])
+def test_an_estimated_length_refuses_nothing(tmp_path, suffix, codec, options, loud_at):
+    """The bit rate at the start tells of 2 s, or of a minute, where there are 10."""
+    song = 1e-4 * music(10 * 44_100)
+    song[:, loud_at * 44_100 : (loud_at + 1) * 44_100] = noise(44_100)
+    path = encode(tmp_path / f"song{suffix}", codec, song, options=options)
+    with open_mixture(path, Options(start_seconds=8.0), 10_000) as mixture:
+        assert sum(block.shape[1] for block in mixture.blocks()) == pytest.approx(2 * 44_100, abs=3 * 1152)
+        assert mixture.seconds is None or mixture.seconds > 0
+    assert Limits(minutes=11 / 60).check(path).seconds is None, (
+        "the page tells it of no length, and stops as it decodes"
+    )
 
 
 def test_an_excerpt_after_the_end_is_refused(tmp_path, capsys):

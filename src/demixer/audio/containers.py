@@ -24,6 +24,8 @@ CONTAINER_SUFFIXES = (
 # FFmpeg also takes playlists and scripts, which name further files and addresses: only true containers are let in.
 DEMUXERS = "mov,matroska,asf,avi,aac,mp3,ogg,flac,wav,w64,aiff,mpeg,mpegts,flv,ac3,eac3,ape,wv,tta,amr,caf"
 
+HEADERLESS = ("aac", "ac3", "eac3")
+
 SEEK_PREROLL_SECONDS = 0.1  # after a jump a decoder needs a few packets before it is right
 # These decoders label a frame with the sample rate of the one before it.
 LATE_DECODERS = ("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float")
@@ -74,6 +76,12 @@ class ContainerReader:
         if self.stream.duration:
             return round(self.stream.duration * self.stream.time_base * self.sample_rate_hz)
         return round(self.container.duration / av.time_base * self.sample_rate_hz) if self.container.duration else None
+
+    @property
+    def frames_are_estimated(self) -> bool:
+        """Streams without a container around them tell no length, nor does MP3 without LAME's header."""
+        name = self.container.format.name
+        return name in HEADERLESS or (name == "mp3" and not self.stream.start_time)
 
     def seek(self, seconds: float) -> None:
         self.skipped = round(seconds * self.sample_rate_hz)

@@ -39,9 +39,11 @@ class Mixture:
         self.sample_rate_hz, self.peak = audio.sample_rate_hz, 0.0
         whole_seconds = None if audio.frames is None else audio.frames / audio.sample_rate_hz
         if whole_seconds is not None and 0 < options.start_seconds >= whole_seconds:
-            raise UserError(
-                f"it is {whole_seconds:.1f} s long: `--start` (={options.start_seconds:g}) is after its end"
-            )
+            if not audio.frames_are_estimated:
+                raise UserError(
+                    f"it is {whole_seconds:.1f} s long: `--start` (={options.start_seconds:g}) is after its end"
+                )
+            whole_seconds = None
         ends = [seconds for seconds in (whole_seconds, options.end_seconds) if seconds is not None]
         self.seconds = min(ends) - options.start_seconds if ends else None
 
