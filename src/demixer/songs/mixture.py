@@ -27,6 +27,7 @@ class Mixture:
         channels: C, after the downmix.
         sample_rate_hz: its sample rate.
         seconds: how long the wanted part is, as far as the file tells.
+        seconds_are_estimated: whether that may be far off.
         peak: the loudest sample so far.
 
     Raises:
@@ -45,6 +46,7 @@ class Mixture:
                 )
             whole_seconds = None
         ends = [seconds for seconds in (whole_seconds, options.end_seconds) if seconds is not None]
+        self.seconds_are_estimated = audio.frames_are_estimated
         self.seconds = min(ends) - options.start_seconds if ends else None
 
     @property
