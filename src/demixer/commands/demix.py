@@ -5,7 +5,7 @@ beside them. By it a later call knows what is to be done: songs that are new, ha
 Files that this program did not write are left alone.
 
 Exit code: 0 all is well; 1 some songs failed (a line on stderr each); 3 none failed, but some are damaged, and their
-stems end early; 2 nothing could be begun; 130 Ctrl-C; 143 SIGTERM.
+stems end early; 2 nothing could be begun; 130 Ctrl-C; 141 nobody reads stdout; 143 SIGTERM.
 """
 
 import argparse
