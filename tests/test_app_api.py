@@ -104,6 +104,12 @@ def test_a_wrong_field_is_named(page, song, fields, line):
     assert stored(page) == []
 
 
+def test_the_song_of_a_wrong_job_does_not_stay(page, song):
+    """It lay on the disk for an hour, and counted for nobody's quota."""
+    assert post(page, song, format="exe").status_code == 400
+    assert [path for path in page.temporary.glob("music-demixer-*/uploads/**/*") if path.is_file()] == []
+
+
 def test_wrong_files_are_named(page, tmp_path):
     bad, large = tmp_path / "notes.mp3", tmp_path / "large.wav"
     bad.write_text("la la la " * 100)

@@ -99,6 +99,14 @@ def test_songs_are_separated_one_after_the_other(shelf, sessions, models):
     assert list(first.job.stems.sounds) == ["drums", "no_drums"]
 
 
+def test_a_song_too_many_does_not_stay(shelf, sessions, monkeypatch):
+    """It lay on the disk for an hour, and counted for nobody's quota."""
+    monkeypatch.setattr("demixer.page.shelf.MOST_SONGS", 1)
+    shelf.receive([upload(sessions, "a.wav"), upload(sessions, "b.wav")])
+    assert shelf.errors == ["`b.wav`: 1 songs are here already: remove some"]
+    assert [path for path in sessions.uploads.folder.rglob("*") if path.is_file()] == []
+
+
 def test_a_visitor_with_many_songs_leaves_a_place_in_the_queue(shelf, sessions, models):
     models.let = threading.Semaphore(0)
     shelf.receive([upload(sessions, f"{number}.wav") for number in range(3)])

@@ -202,6 +202,16 @@ def test_stems_beyond_the_limit_of_wav_become_rf64(tmp_path, hours, kind):
     assert np.array_equal(read(path), noise(100).double().numpy())
 
 
+@pytest.mark.parametrize("name", ["wav16", "wav32f"])
+def test_stems_of_unknown_length_may_go_beyond_the_limit_of_wav(tmp_path, name):
+    """What came after 4 GB was lost: there is room in the header for RF64's sizes, and below 4 GB it is a WAV's."""
+    path = tmp_path / "stem.wav"
+    with FORMATS[name].open(path, 44100, 2) as write:
+        write(noise(100))
+    assert path.read_bytes()[:4] + path.read_bytes()[8:16] == b"RIFFWAVEJUNK"
+    assert np.abs(read(path) - noise(100).double().numpy()).max() < 2.0**-15
+
+
 def test_a_rate_that_the_format_cannot_hold_is_refused():
     FORMATS["mp3"].check_rate(48000, 2)
     with pytest.raises(UserError, match="mp3 cannot hold 96000 Hz"):

@@ -21,7 +21,7 @@ from demixer.errors import UserError
 from demixer.separation.processes import Process
 from demixer.separation.separator import Separator
 from demixer.songs.catalogue import separate_catalogue
-from demixer.songs.claims import held
+from demixer.songs.claims import claim_of, held
 from demixer.songs.console import Console
 from demixer.songs.finding import Song, find_songs, largest_first
 from demixer.songs.manifest import MANIFEST_NAME
@@ -302,6 +302,21 @@ def test_processes_that_begin_at_once_never_separate_the_same_song(tmp_path, ove
     assert stems(tmp_path / "out") == [f"song {number}_vocals.wav" for number in range(6)]
     lines = (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()
     assert len({json.loads(line)["song"] for line in lines}) == len(lines) == 6
+
+
+@pytest.mark.parametrize(
+    ("names", "template"),
+    [(("a/1.wav", "b/1.wav"), "{stem}/{folder}/{track}"), (("1.wav", "1.flac"), "{folder}/{track}_{ext}_{stem}")],
+)
+def test_songs_of_one_name_do_not_hold_each_other_up(tmp_path, names, template):
+    """They had one lock in the folder of their stems: the second was left to a process that never did it."""
+    for name in names:
+        write_song(tmp_path / "in" / name, music(SAMPLES), subtype="PCM_16")
+    shares, out, console = {"vocals": 0.5, "other": 0.5}, tmp_path / "out", Console()
+    (one, _), _ = find_songs([tmp_path / "in"], out, [*shares], ".wav", template)
+    with held(claim_of(one.folder, one.key)):
+        separate_catalogue([tmp_path / "in"], out, share_separator(shares), Options(name=template), console=console)
+    assert console.tally == {"claimed": 1, "separated": 1}
 
 
 def test_a_killed_process_leaves_its_song_to_the_next_call_and_nothing_else(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.progress import Progress
 
-from demixer.commands import demix
+from demixer.commands import app, demix, evaluate, live
 from demixer.errors import run
 from demixer.songs.bars import Bars, bars
 from demixer.songs.manifest import MANIFEST_NAME
@@ -178,3 +178,18 @@ def test_where_no_terminal_is_there_is_no_bar(capsys):
     with bars([1]) as shown, shown.song(0, Path("a.wav")) as begin:
         begin(1.0)(1.0)
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_said_twice_is_all_meant():
+    """``-i A -i B``, as ``-c A -c B``: the first song was left out, with exit code 0."""
+    args = demix.parse(
+        ["a", "-i", "b", "-i", "c", "d", "-t", "vocals", "-t", "bass", "--weights", "2", "--weights", "1"]
+    )
+    assert [*map(str, args.songs)] == ["a", "b", "c", "d"]
+    assert (args.targets, args.weights) == (["vocals", "bass"], [2, 1])
+    args = live.parse(["--mute", "a", "--mute", "b", "--gain", "c=1", "--gain", "d=2", "-t", "e", "-t", "f"])
+    assert (args.mute, args.gain, args.targets) == (["a", "b"], ["c=1", "d=2"], ["e", "f"])
+    args = evaluate.parse(["-d", "x", "-t", "a", "-t", "b", "--metrics", "si-sdr", "--metrics", "bsseval"])
+    assert (args.target, args.metrics) == (["a", "b"], ["si-sdr", "bsseval"])
+    args = app.parse(["-c", "a", "-c", "b", "--allow-host", "c", "--allow-host", "d"])
+    assert (args.ckpt_path, args.allow_host) == (["a", "b"], ["c", "d"])

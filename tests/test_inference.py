@@ -1,5 +1,6 @@
 """Song files to stem files: names, length, level, formats, and what happens on a second run or an interrupted one."""
 
+import json
 import math
 import os
 import shutil
@@ -305,6 +306,28 @@ def test_a_reader_who_has_seen_enough_is_no_error(tmp_path, model):
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize(("stdout", "code", "line"), [(None, 141, ""), ("/dev/full", 2, "No space left on device")])
+def test_where_nobody_can_be_told_no_song_has_failed(tmp_path, model, stdout, code, line):
+    """``inference.py | head -1`` and ``> list.txt`` on a full disk: stems that were there were recorded as failed."""
+    for number in range(2):
+        write_song(tmp_path / "in" / f"{number}.wav", music(10))
+    command = [sys.executable, PROJECT_DIR / "src" / "inference.py", "in", "-o", "out", "-c", model, "-d", "cpu"]
+    with Path(stdout).open("w") if stdout else closed_pipe() as listed:
+        result = subprocess.run(command, cwd=tmp_path, stdout=listed, stderr=subprocess.PIPE, text=True)
+    assert line in result.stderr
+    assert "stems cannot be written" not in result.stderr
+    assert result.returncode == code
+    entries = [json.loads(line) for line in (tmp_path / "out" / MANIFEST_NAME).read_text().splitlines()]
+    assert [entry["state"] for entry in entries] == ["done"]
+
+
+def closed_pipe():
+    """The end to write to of a pipe that nobody reads."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    return os.fdopen(write_end, "w")
 
 
 # While it computes

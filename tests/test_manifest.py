@@ -54,6 +54,13 @@ def test_a_file_of_the_user_is_never_replaced(tmp_path, capsys):
     assert read(song).shape == (2, 1_000)
 
 
+def test_stems_of_another_song_of_the_same_name_are_told_to_be_so(tmp_path, capsys):
+    """``demix b/01.mp3`` after ``demix a/01.mp3``: it said that the file had changed."""
+    first, second = (write_song(tmp_path / album / "01.wav", music(samples)) for album, samples in (("a", 9), ("b", 8)))
+    assert separate(first, tmp_path / "out") == separate(second, tmp_path / "out", dry_run=True) == 0
+    assert f"again (made from `{first}`): {second} → " in capsys.readouterr().out
+
+
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):
     song = write_song(tmp_path / "song.wav", music(1_000))
     separator = share_separator(SHARES)

@@ -8,12 +8,14 @@ import torch
 
 from demixer.commands.demix import parse
 from demixer.errors import UserError
+from demixer.page.limits import Limits
 from demixer.songs.catalogue import separate_catalogue
 from demixer.songs.downmix import downmix_matrix
 from demixer.songs.finding import find_songs
+from demixer.songs.mixture import open_mixture
 from demixer.songs.options import Options
 from demixer.songs.separating import separate_song
-from tests.song_files import noise, read, share_separator, snr_db, write_song
+from tests.song_files import encode, music, noise, read, share_separator, snr_db, write_song
 
 HALF_POWER = 2**-0.5
 
@@ -79,18 +81,51 @@ def test_an_excerpt_that_clips_is_the_same_excerpt(tmp_path):
     assert snr_db(song[:, 44_100:] * (1 - 1e-4) / 0.9, stem(tmp_path)) > 100
 
 
-@pytest.mark.parametrize(("suffix", "accuracy_samples"), [(".flac", 0), (".mp3", 1152)])
-def test_an_excerpt_of_a_compressed_file(tmp_path, capsys, suffix, accuracy_samples):
-    """To the sample, or in containers to a packet; and what was skipped is not taken for damage."""
+@pytest.mark.parametrize("suffix", [".flac", ".mp3"])
+def test_an_excerpt_of_a_compressed_file(tmp_path, capsys, suffix):
+    """To the sample; and what was skipped is not taken for damage."""
     path = write_song(tmp_path / f"song{suffix}", noise(10 * 44_100), subtype=None)
     assert separate(path, tmp_path / "whole") == 0
     whole = read(tmp_path / "whole" / "song_vocals.wav")
     assert separate(path, tmp_path / "out", start_seconds=6.0) == 0
     excerpt = stem(tmp_path)
-    shift = whole.shape[1] - excerpt.shape[1] - 6 * 44_100
-    assert abs(shift) <= accuracy_samples
-    assert np.abs(excerpt[:, 4000:] - whole[:, 6 * 44_100 + shift + 4000 :]).max() < 1e-5
+    assert whole.shape[1] - excerpt.shape[1] == 6 * 44_100
+    assert np.abs(excerpt[:, 4000:] - whole[:, 6 * 44_100 + 4000 :]).max() < 1e-5
     assert "damaged" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mpg", "mp2"), (".tta", "tta"), (".m4a", "aac"), (".mkv", "aac"), (".webm", "libopus")]
+)
+def test_an_excerpt_begins_where_it_was_asked_for(tmp_path, suffix, codec):
+    """An MPEG's timestamps begin at half a second, a frame of TTA lasts one; Matroska's are rounded to 1 ms."""
+    rate_hz = 48_000 if codec == "libopus" else 44_100
+    path = encode(tmp_path / f"song{suffix}", codec, music(4 * rate_hz, rate_hz), rate_hz)
+    start = round(2.3 * rate_hz)
+    with open_mixture(path, Options(), 10_000) as mixture:
+        whole = torch.cat(list(mixture.blocks()), dim=-1)
+    with open_mixture(path, Options(start_seconds=2.3), 10_000) as mixture:
+        excerpt = torch.cat(list(mixture.blocks()), dim=-1)
+    late = whole.shape[1] - excerpt.shape[1] - start
+    assert abs(late) <= rate_hz // 1000
+    assert snr_db(whole[:, start + late :], excerpt) > 40  # Opus takes a second to be itself again
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"), [(".aac", "aac", {}), (".mp3", "libmp3lame", {"write_xing": "0"})]
+)
+@pytest.mark.parametrize("loud_at", [0, 9])
+def test_an_estimated_length_refuses_nothing(tmp_path, suffix, codec, options, loud_at):
+    """The bit rate at the start tells of 2 s, or of a minute, where there are 10."""
+    song = 1e-4 * music(10 * 44_100)
+    song[:, loud_at * 44_100 : (loud_at + 1) * 44_100] = noise(44_100)
+    path = encode(tmp_path / f"song{suffix}", codec, song, options=options)
+    with open_mixture(path, Options(start_seconds=8.0), 10_000) as mixture:
+        assert sum(block.shape[1] for block in mixture.blocks()) == pytest.approx(2 * 44_100, abs=3 * 1152)
+        assert mixture.seconds is None or mixture.seconds > 0
+    assert Limits(minutes=11 / 60).check(path).seconds is None, (
+        "the page tells it of no length, and stops as it decodes"
+    )
 
 
 def test_an_excerpt_after_the_end_is_refused(tmp_path, capsys):

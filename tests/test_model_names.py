@@ -54,6 +54,16 @@ def test_a_name_is_downloaded_when_asked_for_and_once(home: Path, server: Server
     assert len(server.ranges) == 1
 
 
+def test_a_folder_of_stems_hides_no_model_of_its_name(home: Path, song: Path) -> None:
+    """``-c kit -o kit`` worked once: from then on the folder of stems was taken for the model."""
+    for _ in range(2):
+        assert demix.main([str(song), "-c", "kit", "-o", "kit", "-d", "cpu"]) == 0
+    assert [file.name for file in Path("kit").glob("*.wav")] == ["song_drums.wav"]
+    assert Separator.from_pretrained("kit", device="cpu").targets == ("drums",)
+    write_tiny_model(Path("kit"))
+    assert Separator.from_pretrained("kit", device="cpu").targets == TARGETS
+
+
 def test_a_name_may_mean_some_of_the_stems(home: Path, song: Path) -> None:
     assert Separator.from_pretrained("kit", device="cpu").targets == ("drums",)
     assert Separator.from_pretrained("tiny", device="cpu").targets == TARGETS

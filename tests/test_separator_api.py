@@ -26,6 +26,17 @@ def test_a_numpy_array_gives_arrays_and_a_tensor_tensors():
             np.testing.assert_allclose(stem, tensors[target].numpy(), atol=1e-6)
 
 
+def test_samples_are_taken_however_they_lie_in_memory():
+    """Of another machine's byte order, mirrored, read-only (a warning of torch's), or with a gradient to come."""
+    song = noise(5_000).numpy()
+    constant = song[:, ::-1].copy()
+    constant.setflags(write=False)
+    for given in (song[:, ::-1], constant, constant.astype(">f4"), constant.astype(np.longdouble)):
+        stems = share_separator(SHARES)(given)
+        np.testing.assert_allclose(stems["vocals"], 0.75 * song[:, ::-1], atol=1e-6)
+    share_separator(SHARES)(torch.from_numpy(song).requires_grad_(), 48_000)
+
+
 def test_nothing_in_nothing_out():
     stems = share_separator(SHARES)(np.zeros((2, 0), np.float32))
     assert {target: stem.shape for target, stem in stems.items()} == {"vocals": (2, 0), "other": (2, 0)}
@@ -43,6 +54,8 @@ def test_nothing_in_nothing_out():
         (np.zeros((2, 100), np.int16), "of int16: divide it by 32768 and convert it, to floating-point samples in ±1"),
         (torch.zeros(2, 100, dtype=torch.int32), "divide it by 2147483648"),
         (np.zeros((2, 100), bool), "of bool: scale it and convert it"),
+        (np.zeros((2, 100), object), "of object: scale it"),
+        (np.full((1, 1), 1e300), "sample 0 of channel 0 is infinite"),
         (np.array([[0.0, 0, 0], [0, np.nan, 0]]), "sample 1 of channel 1 is infinite or not a number"),
         (torch.tensor([[0.0, -torch.inf]]), "sample 1 of channel 0 is infinite"),
     ],

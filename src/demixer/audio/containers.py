@@ -24,6 +24,8 @@ CONTAINER_SUFFIXES = (
 # FFmpeg also takes playlists and scripts, which name further files and addresses: only true containers are let in.
 DEMUXERS = "mov,matroska,asf,avi,aac,mp3,ogg,flac,wav,w64,aiff,mpeg,mpegts,flv,ac3,eac3,ape,wv,tta,amr,caf"
 
+HEADERLESS = ("aac", "ac3", "eac3")
+
 SEEK_PREROLL_SECONDS = 0.1  # after a jump a decoder needs a few packets before it is right
 # These decoders label a frame with the sample rate of the one before it.
 LATE_DECODERS = ("mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float")
@@ -64,6 +66,8 @@ class ContainerReader:
         self.sample_rate_hz, self.channels = first.sample_rate, first.layout.nb_channels
         self.channel_names = tuple(channel.name for channel in first.layout.channels)  # in FFmpeg's order of them
         self.skipped = 0  # samples
+        self.origin_seconds = first.time or 0.0  # a recording's timestamps may begin anywhere
+        self.sought_seconds: float | None = None  # by those timestamps, until the frame that holds it is cut
         self.layout, self.frames = first.layout, self._told_frames()
         self.missing_end = missing_end(path)
         self.converters: dict[tuple[object, ...], AudioResampler] = {}
@@ -73,11 +77,18 @@ class ContainerReader:
             return round(self.stream.duration * self.stream.time_base * self.sample_rate_hz)
         return round(self.container.duration / av.time_base * self.sample_rate_hz) if self.container.duration else None
 
+    @property
+    def frames_are_estimated(self) -> bool:
+        """Streams without a container around them tell no length, nor does MP3 without LAME's header."""
+        name = self.container.format.name
+        return name in HEADERLESS or (name == "mp3" and not self.stream.start_time)
+
     def seek(self, seconds: float) -> None:
         self.skipped = round(seconds * self.sample_rate_hz)
-        before = max(0.0, seconds - SEEK_PREROLL_SECONDS)
+        self.sought_seconds = sought = self.origin_seconds + seconds
+        before = max(self.origin_seconds, sought - SEEK_PREROLL_SECONDS)
         self.container.seek(int(before / self.stream.time_base), stream=self.stream)
-        self.decoded = dropwhile(lambda frame: frame.time is not None and frame.time < seconds, self._decode())
+        self.decoded = dropwhile(lambda frame: frame.time is not None and _end(frame) <= sought, self._decode())
 
     def blocks(self, frames: int) -> Iterator[Tensor]:
         held: list[Tensor] = []
@@ -118,7 +129,7 @@ class ContainerReader:
     def _samples(self) -> Iterator[Tensor]:
         """The sound as (C, n), at the first frame's rate and with its channels."""
         for rate_hz, run in groupby(self._frames(), key=lambda counted: counted[0].sample_rate):
-            parts = (self._convert(frame)[:, :length] for frame, length in run)
+            parts = (self._cut(frame, length) for frame, length in run)
             yield from resample_blocks(parts, rate_hz, self.sample_rate_hz)
 
     def _frames(self) -> Iterator[tuple[AudioFrame, int]]:
@@ -133,6 +144,14 @@ class ContainerReader:
             self.damage = _reason(error)
         if latest is not None:
             yield latest, self._length(latest)
+
+    def _cut(self, frame: AudioFrame, length: int) -> Tensor:
+        """What counts of a frame; of the first one after a jump, from the place that was sought."""
+        early = 0
+        if self.sought_seconds is not None and frame.time is not None:
+            early = max(0, round((self.sought_seconds - frame.time) * frame.sample_rate))
+        self.sought_seconds = None
+        return self._convert(frame)[:, early:length]
 
     def _convert(self, frame: AudioFrame) -> Tensor:
         """A frame as float32 (C, n). FFmpeg's own mono and stereo would be 3 dB softer or louder than the other."""
@@ -156,6 +175,11 @@ class ContainerReader:
     def close(self) -> None:
         self.container.close()
         self.handle.close()
+
+
+def _end(frame: AudioFrame) -> float:
+    """When a frame ends, in seconds."""
+    return frame.time + frame.samples / frame.sample_rate
 
 
 def _reason(error: av.FFmpegError) -> str:

@@ -32,17 +32,19 @@ class AudioReader(Protocol):
     Attributes:
         sample_rate_hz: its sample rate.
         channels: its C.
-        frames: its length in samples as the header tells it, or None; a few formats only estimate it.
+        frames: its length in samples as the header tells it, or None.
+        frames_are_estimated: from the bit rate of its beginning, as where raw AAC has no header; they may be far off.
         damage: after reading, what stopped it before the file's end, or None.
     """
 
     sample_rate_hz: int
     channels: int
     frames: int | None
+    frames_are_estimated: bool
     damage: str | None
 
     def seek(self, seconds: float) -> None:
-        """Let the next ``blocks`` start there: to the sample, or in containers to a packet (some 20 ms)."""
+        """Let the next ``blocks`` start there: to the sample, as far as a container's timestamps tell it."""
 
     def blocks(self, frames: int) -> Iterator[Tensor]:
         """The file from its start on: (C, 1 … ``frames``) each."""
@@ -139,6 +141,7 @@ class SoundFileReader:
         self.file = soundfile.SoundFile(os.fsencode(path))
         self.sample_rate_hz, self.channels = self.file.samplerate, self.file.channels
         self.frames: int | None = self.file.frames if self.file.frames < UNKNOWN_FRAMES else None
+        self.frames_are_estimated = False
         self.damage: str | None = None
         self.missing_end = missing_end(path)
 

@@ -17,6 +17,7 @@ from demixer.audio.stamps import number_ogg_stream, remove_peak_time
 from demixer.errors import UserError
 
 WAV_LIMIT_BYTES = 4_000_000_000  # a WAV header counts up to 2³² bytes; beyond, RF64 is the same with 64 bits
+RF64_AUTO_DOWNGRADE = 0x1210  # of libsndfile's sndfile.h; soundfile has no name for it
 WRITE_SAMPLES = 1 << 15  # libsndfile's Vorbis encoder keeps what it is given on the stack, and crashes on millions
 
 
@@ -53,10 +54,12 @@ class SoundFileEncoder:
         self, path: Path, sample_rate_hz: int, channels: int, frames: int | None, bitrate_kbps: int | None
     ) -> Iterator[Callable[[Tensor], None]]:
         """Open a file for writing; give the function that appends a block (C, any length)."""
-        large = (frames or 0) * channels * 4 > WAV_LIMIT_BYTES
+        large = frames is None or frames * channels * 4 > WAV_LIMIT_BYTES
         arguments = self._arguments(sample_rate_hz, channels, large, bitrate_kbps)
         try:
             with soundfile.SoundFile(os.fsencode(path), "w", **arguments) as file:
+                if frames is None:
+                    _end_as_wav_where_that_holds_it(file)
                 yield lambda block: self._append(file, block)
         except soundfile.LibsndfileError as error:
             reason = error.error_string.strip(". ")
@@ -91,6 +94,11 @@ class SoundFileEncoder:
             return samples
         scaled = samples.double() * 2.0 ** (self.bits - 1)
         return scaled.to(torch.int16) if self.bits == 16 else scaled.to(torch.int32) * 2 ** (32 - self.bits)
+
+
+def _end_as_wav_where_that_holds_it(file: soundfile.SoundFile) -> None:
+    """Let an RF64 file of less than 4 GB be a WAV file once it is closed; others do not mind."""
+    soundfile._snd.sf_command(file._file, RF64_AUTO_DOWNGRADE, soundfile._ffi.NULL, 1)
 
 
 class Mp3Encoder(SoundFileEncoder):

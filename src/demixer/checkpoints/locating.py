@@ -108,13 +108,24 @@ def _existing(path: Path) -> Path:
     registry = read_registry()
     if meant := registry.meaning(str(path)):
         return _found(Path(meant.model)) or download(meant.model)
+    if path.exists():
+        return path
     raise UserError(
         f"no model at `{path}`: give a run's folder, a checkpoint in it, or a name; {registry.near(str(path))}"
     )
 
 
 def _found(path: Path) -> Path | None:
-    return next((place for place in (path, *(folder / path for folder in _model_folders())) if place.exists()), None)
+    places = (path, *(folder / path for folder in _model_folders()))
+    return next((place for place in places if place.is_file() or _holds_model(place)), None)
+
+
+def _holds_model(folder: Path) -> bool:
+    """Whether a folder is, or has in it, that of a model: one of stems hides no model of the same name."""
+    return folder.is_dir() and any(
+        (one / HPARAMS_NAME).is_file() or one.name == RUN_WEIGHTS_DIR or one.suffix in SUFFIXES
+        for one in (folder, *folder.iterdir())
+    )
 
 
 def _own_weights(folder: Path) -> Path | None:

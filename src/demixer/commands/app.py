@@ -7,19 +7,19 @@ the page, after ``--keep-minutes``, and when the page ends (Ctrl-C).
 import argparse
 from threading import Event
 
-from demixer.commands.parsing import Parser, file_name
+from demixer.commands.parsing import SEVERAL, Parser, file_name
 from demixer.errors import end_on_signals, run
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("-c", "--ckpt-path", nargs="+", default=[], help="models to offer, as for demix; default: all that are here")
+    add("-c", "--ckpt-path", **SEVERAL, default=[], help="models to offer, as for demix; default: all that are here")
     parser.add_device("-d", "--device")
     add("--host", default="127.0.0.1", help="0.0.0.0 lets everybody in your network use it; default: %(default)s")
     add("--port", type=int, default=7860, help="default: %(default)s")
     add(
-        "--allow-host", nargs="+", default=[], metavar="NAME", help="names by which it is reached besides, as a proxy's"
+        "--allow-host", **SEVERAL, default=[], metavar="NAME", help="names by which it is reached besides, as a proxy's"
     )
     add("--auth", type=file_name, metavar="FILE", help="ask for a password: a file with lines USER:PASSWORD")
     add("--root-path", default="", help="what its addresses begin with behind a proxy: /demixer")

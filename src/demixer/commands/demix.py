@@ -5,7 +5,7 @@ beside them. By it a later call knows what is to be done: songs that are new, ha
 Files that this program did not write are left alone.
 
 Exit code: 0 all is well; 1 some songs failed (a line on stderr each); 3 none failed, but some are damaged, and their
-stems end early; 2 nothing could be begun; 130 Ctrl-C; 143 SIGTERM.
+stems end early; 2 nothing could be begun; 130 Ctrl-C; 141 nobody reads stdout; 143 SIGTERM.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from demixer.commands.parsing import DEVICE_HELP, Parser, file_name, time_seconds
+from demixer.commands.parsing import DEVICE_HELP, SEVERAL, Parser, file_name, time_seconds
 from demixer.errors import end_on_signals, run
 from demixer.songs.naming import DEFAULT_NAME
 
@@ -25,12 +25,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__, dashes=True)
     add = parser.add_argument
     add("songs", type=file_name, nargs="*", metavar="SONG", help="songs, and folders searched to all depths")
-    add("-i", "--in-path", type=file_name, nargs="+", metavar="SONG", default=[], help="the same")
+    add("-i", "--in-path", type=file_name, **SEVERAL, metavar="SONG", default=[], help="the same")
     add("-o", "--out-path", type=file_name, default=Path("stems"), help="folder for the stems; default: %(default)s/")
     add("--list-models", action="store_true", help="list the models that are here and those to download, and stop")
     add("--stem", metavar="STEM", help="with --list-models: only the models that separate it, as guitar")
     add = parser.add_argument_group("what is separated").add_argument
-    add("-t", "--target", dest="targets", nargs="+", help="which stems to write; default: all that the model has")
+    add("-t", "--target", dest="targets", **SEVERAL, help="which stems to write; default: all that the model has")
     add("--two-stems", metavar="TARGET", help="write TARGET and no_TARGET, everything else")
     add("--residual", metavar="TARGET", help="what the others leave goes to it: stems add up to the mixture exactly")
     add("--start", dest="start_seconds", type=time_seconds, default=0.0, metavar="TIME", help="seconds, or m:ss")
@@ -38,7 +38,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--downmix", action="store_true", help="mix 5.1 and the like down to stereo, by ITU-R BS.775 without LFE")
     add = parser.add_argument_group("what separates it").add_argument
     add("-c", "--ckpt-path", action="append", metavar="MODEL", help="best, or another of --list-models; or a path")
-    add("--weights", type=float, nargs="+", help="-c A -c B: targets are means of the models that have them; by these")
+    add("--weights", type=float, **SEVERAL, help="-c A -c B: targets are means of the models that have them; by these")
     add("--then", action="append", default=[], metavar="STEM=MODEL", help="take STEM apart into STEM_… and STEM_rest")
     add("-d", "--device", default="auto", help=DEVICE_HELP)
     add("--precision", default="auto", help="auto (bf16 or fp16, where it is native; default), fp32, bf16 or fp16")

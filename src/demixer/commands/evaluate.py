@@ -7,7 +7,7 @@ of the validation songs ``valid.log`` and so on. After a kill it goes on; torchr
 import argparse
 from pathlib import Path
 
-from demixer.commands.parsing import Parser
+from demixer.commands.parsing import SEVERAL, Parser
 from demixer.errors import run
 
 
@@ -17,7 +17,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("-d", "--run-dir", "--run_dir", type=Path, required=True, help="a run's folder or a saved model")
     add("-i", "--input", type=Path, help="MUSDB18-HQ; default: $MUSDB_DIR, else the run's own data")
     add("-o", "--output", type=Path, metavar="OUT_DIR", help="where the results go; default: RUN_DIR")
-    add("-t", "--target", nargs="+", help="which targets to measure; default: all that the model has")
+    add("-t", "--target", **SEVERAL, help="which targets to measure; default: all that the model has")
     parser.add_device("--device")
     add("--precision", default="auto", help="auto (default), fp32, bf16 or fp16")
     add("--hop", type=float, metavar="SECONDS", help="distance of two windows; default: the model's")
@@ -25,7 +25,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--split", choices=("valid", "held-out", "train"), help="part of the subset train; default: all")
     add(
         "--metrics",
-        nargs="+",
+        **SEVERAL,
         default=[],
         help="further ones: si-sdr, bsseval (ISR, SIR, SAR), log-wmse, silence, museval",
     )

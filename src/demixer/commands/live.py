@@ -15,7 +15,7 @@ input's last bytes were no whole sample; 130 Ctrl-C; 141 nobody reads any more; 
 import argparse
 from dataclasses import fields
 
-from demixer.commands.parsing import Parser, file_name
+from demixer.commands.parsing import SEVERAL, Parser, file_name
 from demixer.errors import UserError, end_on_signals, run
 
 
@@ -27,10 +27,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--threads", type=int, default=1, metavar="N", help="of the processor; a hop is too short for many: default 1")
     add("--stats", action="store_true", help="print latency, time of a hop and late blocks, on stderr")
     add = parser.add_argument_group("what is heard").add_argument
-    add("-t", "--target", dest="targets", nargs="+", metavar="STEM", help="these stems alone")
+    add("-t", "--target", dest="targets", **SEVERAL, metavar="STEM", help="these stems alone")
     add("--two-stems", metavar="STEM", help="STEM in the first channels, and all else in as many more")
-    add("--mute", nargs="+", default=[], metavar="STEM", help="everything but these stems")
-    add("--gain", nargs="+", default=[], metavar="STEM=DB", help="stems louder or quieter, as in vocals=-6")
+    add("--mute", **SEVERAL, default=[], metavar="STEM", help="everything but these stems")
+    add("--gain", **SEVERAL, default=[], metavar="STEM=DB", help="stems louder or quieter, as in vocals=-6")
     add(
         "--control", type=file_name, metavar="FILE", help="a fifo, a terminal (/dev/tty) or a file of lines; - is stdin"
     )

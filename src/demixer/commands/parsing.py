@@ -8,6 +8,7 @@ from demixer import __version__
 from demixer.errors import UserError
 
 DEVICE_HELP = "auto (the best present, default), cpu, cuda, cuda:N or mps"
+SEVERAL = {"action": "extend", "nargs": "+"}  # of an option that is given twice, too, as `-c` is: none is dropped
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,6 +6,7 @@ it.
 """
 
 import secrets
+import shutil
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -56,7 +57,10 @@ class Api:
         with self.sessions.room(owner, length):
             folder, kind = self.sessions.uploads.new_folder(), request.headers.get("content-type", "")
             form = await receive_form(kind, request.stream(), folder, limits)
-        id, job = await run_in_threadpool(self._begin, owner, form)
+        try:
+            id, job = await run_in_threadpool(self._begin, owner, form)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # with the song, unless the job has taken it
         answer = self._state(id, job)
         return JSONResponse(answer, 201, {"Location": answer["links"]["self"]})
 

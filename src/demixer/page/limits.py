@@ -83,7 +83,8 @@ class Limits:
         """
         self.check_size(song.stat().st_size)
         with open_audio(song) as audio:
-            seconds = None if audio.frames is None else audio.frames / audio.sample_rate_hz
+            known = audio.frames is not None and not audio.frames_are_estimated
+            seconds = audio.frames / audio.sample_rate_hz if known else None
             facts = Facts(seconds, audio.sample_rate_hz, audio.channels)
         check_channels(facts.channels)
         self.check_length(facts.seconds or 0)

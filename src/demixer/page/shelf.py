@@ -89,6 +89,7 @@ class Shelf:
             try:
                 self._receive(upload)
             except UserError as error:
+                upload.unlink(missing_ok=True)  # also where it was refused before its session saw it
                 errors.append(str(error))
         self.errors = errors
 

@@ -20,12 +20,14 @@ def check_waveform(waveform: Tensor | np.ndarray) -> Tensor:
     if not isinstance(waveform, Tensor | np.ndarray):
         raise ValueError(f"`waveform` is of type {type(waveform).__name__}: give a tensor or a numpy array, (C, L)")
     _check_shape(tuple(waveform.shape))
-    samples = torch.as_tensor(waveform)
-    if not samples.is_floating_point():
-        kind = str(samples.dtype).removeprefix("torch.")
-        scale = f"divide it by {-torch.iinfo(samples.dtype).min}" if kind in ("int16", "int32") else "scale it"
+    array = isinstance(waveform, np.ndarray)
+    if not (waveform.dtype.kind == "f" if array else waveform.is_floating_point()):
+        kind = str(waveform.dtype).removeprefix("torch.")
+        scale = {"int16": "divide it by 32768", "int32": "divide it by 2147483648"}.get(kind, "scale it")
         raise ValueError(f"`waveform` is of {kind}: {scale} and convert it, to floating-point samples in ±1")
-    samples = samples.float()
+    with np.errstate(over="ignore"):  # what is beyond float32 is infinite there
+        native = np.require(waveform, np.float32, "CW") if array else waveform.detach()  # of any order, also read-only
+    samples = torch.as_tensor(native).float()
     if not samples.isfinite().all():
         channel, sample = (~samples.isfinite()).nonzero()[0].tolist()
         raise ValueError(f"`waveform`: sample {sample} of channel {channel} is infinite or not a number")

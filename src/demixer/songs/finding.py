@@ -24,12 +24,12 @@ class Song:
     Args:
         path: the file.
         outputs: {stem: the file to write}.
-        track: the song's name in its folder, whatever stems are written of it.
+        pattern: the files to write, with a star in the stem's place: whatever stems are written of it.
     """
 
     path: Path
     outputs: dict[str, Path]
-    track: str = ""
+    pattern: Path = Path()
 
     @property
     def folder(self) -> Path:
@@ -39,15 +39,16 @@ class Song:
     @property
     def key(self) -> str:
         """What tells it from the other songs of its folder, in 16 hexadecimal digits."""
-        return hashlib.sha256(os.fsencode(self.track)).hexdigest()[:16]
+        return hashlib.sha256(os.fsencode(os.path.relpath(self.pattern, self.folder))).hexdigest()[:16]
 
     def to_json(self) -> str:
-        return json.dumps([str(self.path), {stem: str(path) for stem, path in self.outputs.items()}, self.track])
+        outputs = {stem: str(path) for stem, path in self.outputs.items()}
+        return json.dumps([str(self.path), outputs, str(self.pattern)])
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        path, outputs, track = json.loads(text)
-        return cls(Path(path), {stem: Path(output) for stem, output in outputs.items()}, track)
+        path, outputs, pattern = json.loads(text)
+        return cls(Path(path), {stem: Path(output) for stem, output in outputs.items()}, Path(pattern))
 
 
 def find_songs(
@@ -89,7 +90,7 @@ def find_songs(
         alone = twins[same(bare(one.name))] == 1 or "{ext}" in name
         track = bare(one.name) if alone else one.name
         outputs = {stem: output_dir / stem_path(name, track, stem, one.file, model, suffix) for stem in stems}
-        songs[one] = Song(one.file, outputs, track.name)
+        songs[one] = Song(one.file, outputs, output_dir / stem_path(name, track, "*", one.file, model, ""))
     written = {_place(output.with_suffix("")) for song in songs.values() for output in song.outputs.values()}
     songs = {one: song for one, song in songs.items() if one.named or _place(one.file.with_suffix("")) not in written}
     if not songs:

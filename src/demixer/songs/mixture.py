@@ -27,6 +27,7 @@ class Mixture:
         channels: C, after the downmix.
         sample_rate_hz: its sample rate.
         seconds: how long the wanted part is, as far as the file tells.
+        seconds_are_estimated: whether that may be far off.
         peak: the loudest sample so far.
 
     Raises:
@@ -39,10 +40,13 @@ class Mixture:
         self.sample_rate_hz, self.peak = audio.sample_rate_hz, 0.0
         whole_seconds = None if audio.frames is None else audio.frames / audio.sample_rate_hz
         if whole_seconds is not None and 0 < options.start_seconds >= whole_seconds:
-            raise UserError(
-                f"it is {whole_seconds:.1f} s long: `--start` (={options.start_seconds:g}) is after its end"
-            )
+            if not audio.frames_are_estimated:
+                raise UserError(
+                    f"it is {whole_seconds:.1f} s long: `--start` (={options.start_seconds:g}) is after its end"
+                )
+            whole_seconds = None
         ends = [seconds for seconds in (whole_seconds, options.end_seconds) if seconds is not None]
+        self.seconds_are_estimated = audio.frames_are_estimated
         self.seconds = min(ends) - options.start_seconds if ends else None
 
     @property

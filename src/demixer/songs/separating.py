@@ -95,7 +95,8 @@ def separate_song(
         if hear:
             blocks = _heard(blocks, rate_hz, hear)
         hidden = [folder / f"{number}{path.suffix}" for number, path in enumerate(song.outputs.values())]
-        frames = None if mixture.seconds is None else round(mixture.seconds * rate_hz)
+        known = mixture.seconds is not None and not mixture.seconds_are_estimated
+        frames = round(mixture.seconds * rate_hz) if known else None
         names = separator.targets if options.audio_format.holds_all else tuple(song.outputs)
         settings = (rate_hz, mixture.channels, frames, options.bitrate)
         for stems in leveller.takes(blocks, again):

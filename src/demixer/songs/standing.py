@@ -46,7 +46,7 @@ def standing_of(song: Song, recipe: Recipe, manifests: Manifests, overwrite_befo
             missing.append(output)
         elif mine := next((one for one in entries if one.states()[output.name].is_of(output)), None):
             entry = mine
-            stale += filter(None, [_staleness(mine, source, recipe)])
+            stale += filter(None, [_staleness(mine, song.path, source, recipe)])
         else:
             kept[output] = EDITED if entries else FOREIGN
     current = entry is not None and not (missing or stale or kept)
@@ -72,8 +72,8 @@ def state_of(path: Path) -> FileState | None:
         return None
 
 
-def _staleness(entry: Entry, source: FileState | None, recipe: Recipe) -> str | None:
+def _staleness(entry: Entry, path: Path, source: FileState | None, recipe: Recipe) -> str | None:
     """Why a stem that is there is not what would be written; a song that cannot be read makes nothing stale."""
     if source is not None and entry.source != source:
-        return "its file has changed"
+        return "its file has changed" if entry.song == str(path) else f"made from `{entry.song}`"
     return recipe.difference(entry)

@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from demixer import __version__
@@ -42,17 +43,7 @@ class Worker:
         """Separate a song, if that is to be done and no other process does it; a failure is told, not raised."""
         began = time.monotonic()
         try:
-            if (standing := self.standing(song)).reason is None:
-                self._leave(song, standing)
-                return
-            with held(claim_of(song.folder, song.key)) as mine:
-                if not mine:
-                    self.console.claimed(song)
-                elif (standing := self.standing(song)).reason is None:  # another process has done it meanwhile
-                    self._leave(song, standing)
-                else:
-                    remove_parts(song.folder, song.key)
-                    self._separate(song, standing, begin, began)
+            tell = self._done(song, begin, began)
         except UserError as error:
             self._fail(song, one_line(error), began)
         except OSError as error:
@@ -60,13 +51,28 @@ class Worker:
         except Exception:  # a fault of this program shows itself in full, but not at the cost of the other songs
             traceback.print_exc()
             self._fail(song, "a fault of this program, told above", began)
+        else:
+            tell()  # where nobody can be told, that is no failure of the song
 
-    def _leave(self, song: Song, standing: Standing) -> None:
+    def _done(self, song: Song, begin: Callable[[float | None], Advance], began: float) -> Callable[[], None]:
+        """Do what is to be done about a song; gives what tells of it."""
+        if (standing := self.standing(song)).reason is None:
+            return self._left(song, standing)
+        with held(claim_of(song.folder, song.key)) as mine:
+            if not mine:
+                return partial(self.console.claimed, song)
+            if (standing := self.standing(song)).reason is None:  # another process has done it meanwhile
+                return self._left(song, standing)
+            remove_parts(song.folder, song.key)
+            entry = self._separate(song, begin, began)
+            return partial(self.console.separated, song, entry, standing.reason)
+
+    def _left(self, song: Song, standing: Standing) -> Callable[[], None]:
         if self.options.strict and standing.damage:
             raise UserError(f"it is damaged ({standing.damage}), which `--strict` takes for a failure")
-        self.console.untouched(song, standing)
+        return partial(self.console.untouched, song, standing)
 
-    def _separate(self, song: Song, standing: Standing, begin: Callable[[float | None], Advance], began: float) -> None:
+    def _separate(self, song: Song, begin: Callable[[float | None], Advance], began: float) -> Entry:
         source, entries = state_of(song.path), []
 
         def place(files: Mapping[Path, Path], separated: Separated) -> None:
@@ -82,7 +88,7 @@ class Worker:
             self.console.kept(song.path, kept)
 
         separate_song(song, self.separator, self.options, begin, place=place)
-        self.console.separated(song, entries[0], standing.reason or "new")
+        return entries[0]
 
     def _entry(self, song: Song, state: str, began: float) -> Entry:
         model = {"name": self.recipe.model, "sha256": self.recipe.checksum}
