@@ -22,7 +22,7 @@ app: .venv/app  ## a page in the browser: drop a song, mix its stems
 	$(BIN)/python src/app.py
 
 soak: .venv/dev  ## 30 visitors and 210 songs at once: what the page holds afterwards
-	$(BIN)/python -m pytest -n0 -s tests/test_app_soak.py
+	$(BIN)/python -m pytest -n0 -s -m soak tests/test_app_soak.py
 
 wheel: .venv/dev  ## build the package, install it into an empty environment (5 GB for a while), and separate with it
 	$(BIN)/python -m pytest -m wheel tests/test_wheel.py

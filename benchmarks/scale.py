@@ -103,7 +103,7 @@ def stages(root: Path, folder: Path, overrides: Sequence[str]) -> Table:
     return table
 
 
-def loader(root: Path, folder: Path) -> Table:
+def loader(root: Path, folder: Path, most: int) -> Table:
     """Crops a second from disk, over those that the paper's network eats on the GPU."""
     import torch
     from training import composed
@@ -127,7 +127,7 @@ def loader(root: Path, folder: Path) -> Table:
             batches = iter(datamodule.train_dataloader())
             next(batches)
             begin = time.perf_counter()
-            crops = sum(len(datamodule.on_after_batch_transfer(batch, 0)["mixture"]) for batch in islice(batches, 50))
+            crops = sum(len(datamodule.on_after_batch_transfer(batch, 0)["mixture"]) for batch in islice(batches, most))
             offered = crops / (time.perf_counter() - begin)
             table.add_row(str(workers), augmentations, f"{offered:.0f}", f"{offered / appetite:.1f} ×")
     return table
@@ -139,12 +139,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the songs are kept, and runs are made")
     parser.add_argument("--songs", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=4.0, help="of each song")
+    parser.add_argument("--batches", type=int, default=50, help="that the loader is timed over (default: %(default)s)")
     args = parser.parse_args()
     root, console = args.folder / "musdb", Console(width=120)
     excerpts = measured_songs(SOURCES, split="train")
     build(root, excerpts, args.songs, args.minutes)
     console.print(stages(root, args.folder, args.overrides))
-    console.print(loader(root, args.folder))
+    console.print(loader(root, args.folder, args.batches))
 
 
 if __name__ == "__main__":

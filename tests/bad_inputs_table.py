@@ -26,7 +26,7 @@ class Table:
             return
         function, _, case = report.nodeid.rpartition("::")[2].partition("[")
         name = case[:-1].rstrip("-") or function.removeprefix("test_").replace("_", " ")
-        if "test_live_program" in report.nodeid:
+        if "test_live_command" in report.nodeid:
             name = f"demix-live {name}"
         for errors, code in dict(report.user_properties).get("told", ()):
             self.rows.append((name, "<br>".join(errors.splitlines()) or "–", code))
@@ -35,7 +35,7 @@ class Table:
 def main() -> int:
     table = Table()
     here = Path(__file__).parent
-    tests = [here / "test_bad_inputs.py", *(f"{here / 'test_live_program.py'}::{name}" for name in OF_LIVE)]
+    tests = [here / "test_bad_inputs.py", *(f"{here / 'test_live_command.py'}::{name}" for name in OF_LIVE)]
     with contextlib.redirect_stdout(io.StringIO()):
         code = pytest.main(["-p", "no:xdist", *map(str, tests)], plugins=[table])
     print("| case | what is printed (–: nothing, all is well) | exit code |\n|---|---|---|")

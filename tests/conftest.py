@@ -20,6 +20,7 @@ import soundfile
 
 from demixer.sources import SOURCES
 from example.tiny_musdb import write_tiny_musdb
+from tests.live_stand_in import write_tiny_live_model
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 
@@ -28,6 +29,12 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 def musdb_hq(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A rendered dataset in the shape of MUSDB18-HQ: 6 train songs, 2 of them for validation, and 2 test songs."""
     return write_tiny_musdb(tmp_path_factory.mktemp("musdb") / "musdb18hq")
+
+
+@pytest.fixture(scope="session")
+def live_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small live network with random weights."""
+    return write_tiny_live_model(tmp_path_factory.mktemp("live") / "model")
 
 
 @pytest.fixture

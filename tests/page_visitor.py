@@ -17,13 +17,15 @@ import requests
 from tests.conftest import PROJECT_DIR
 from tests.song_files import free_port
 
+APP = PROJECT_DIR / "src" / "app.py"
+
 
 @contextmanager
-def served_page(folder: Path, *options: object) -> Iterator[SimpleNamespace]:
-    """``app.py`` with these options until the end of the block; its temporary files lie in ``folder``/tmp."""
+def served_page(folder: Path, *options: object, program: Path = APP) -> Iterator[SimpleNamespace]:
+    """The page's program with these options until the end of the block; its temporary files lie in ``folder``/tmp."""
     temporary = folder / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, PROJECT_DIR / "src" / "app.py", "-d", "cpu", "--port", str(free_port()), *options]
+    command = [sys.executable, program, "-d", "cpu", "--port", str(free_port()), *options]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     with (folder / "log.txt").open("w+") as log:
         process = subprocess.Popen(

@@ -18,6 +18,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.commands import demix
+from demixer.temporary import atomic_path
+from tests import held_page
+from tests.held_page import HELD, LET
 from tests.page_visitor import served_page
 from tests.song_files import TARGETS, TINY_HPARAMS, music, read, write_song, write_tiny_model
 
@@ -31,26 +34,37 @@ FLAGS = [
 FILE_INPUT = "#song input[type=file]"
 SECONDS = 8
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-WINDOWS = {  # the more of them, the slower
-    "tiny": {"hop_seconds": 0.25},
-    "slow": {"hop_seconds": 0.008},
-    "slower": {"hop_seconds": 0.008, "shifts": 8},
-}
+WINDOWS_PER_SECOND = 4
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The page as ``make app`` starts it, with a fast model and two that are slow since they have many windows."""
+    """The page as ``make app`` starts it, with a model, and the same held back by the tests."""
     folder = tmp_path_factory.mktemp("page")
-    models = [write_tiny_model(folder / name) for name in WINDOWS]
-    for model in models:
-        audio_params = TINY_HPARAMS["audio_params"] | WINDOWS[model.name]
-        write_hparams(model, TINY_HPARAMS | {"audio_params": audio_params})
-    with served_page(folder, "--max-mb", "5", "--max-minutes", "0.5", "-c", *models) as page:
-        page.tiny = models[0]
+    tiny, held = (write_tiny_model(folder / name) for name in ("tiny", HELD))
+    audio_params = TINY_HPARAMS["audio_params"] | {"hop_seconds": 1 / WINDOWS_PER_SECOND, "batch_size": 1}
+    write_hparams(held, TINY_HPARAMS | {"audio_params": audio_params})
+    program = Path(held_page.__file__)
+    with served_page(folder, "--max-mb", "5", "--max-minutes", "0.5", "-c", tiny, held, program=program) as page:
+        page.tiny, page.let = tiny, folder / LET
         yield page
     assert list(page.temporary.glob("music-demixer-*")) == []
     assert page.log.read_text() == ""
+
+
+@pytest.fixture
+def let(server):
+    """Lets the model that is held back separate so many seconds of a song; without them, all of it."""
+
+    def let_seconds(seconds=None):
+        if seconds is None:
+            server.let.unlink(missing_ok=True)
+            return
+        with atomic_path(server.let) as temporary:
+            temporary.write_text(str(seconds * WINDOWS_PER_SECOND))
+
+    yield let_seconds
+    let_seconds()
 
 
 @pytest.fixture(scope="module")
@@ -267,16 +281,20 @@ def test_several_songs_in_a_row(open_page, song, tmp_path):
     expect(page.locator(".songs li")).to_have_count(1)
 
 
-def test_cancelling_stops_the_work(open_page, server, tmp_path):
+def test_cancelling_stops_the_work(open_page, server, let, tmp_path):
     page, song = open_page(), write_song(tmp_path / "cancelled.wav", music(SECONDS * 44100))
-    choose_model(page, "slower")
+    let(2)
+    choose_model(page, HELD)
     drop(page, song)
     page.click("#go")
     bar = page.get_by_role("progressbar", name="progress of cancelled.wav")
     expect(row(page, "cancelled.wav")).to_contain_text("of 0:08")
     first = bar.get_attribute("aria-valuenow")
+    let(4)
     expect(bar).not_to_have_attribute("aria-valuenow", first)
-    page.get_by_role("button", name="cancel cancelled.wav").click()
+    with page.expect_response("**/cancel"):
+        page.get_by_role("button", name="cancel cancelled.wav").click()
+    let()  # compute all that it still wants to
     expect(row(page, "cancelled.wav")).to_contain_text("cancelled")
     expect(bar).to_be_hidden()
     assert page.locator("stem-mixer").count() == 0
@@ -292,11 +310,12 @@ def test_cancelling_stops_the_work(open_page, server, tmp_path):
     assert stems == ["vocals", "other"]
 
 
-def test_the_first_stems_are_heard_while_the_rest_is_computed(open_page, server, song):
+def test_the_first_stems_are_heard_while_the_rest_is_computed(open_page, let, song):
     """And a page that is loaded again, or was away, finds its song where it is by now."""
     page = open_page()
     drop(page, song)
-    choose_model(page, "slow")
+    let(SECONDS - 1)
+    choose_model(page, HELD)
     page.click("#go")
     page.wait_for_selector("stem-mixer[data-heard]")
     page.click("stem-mixer .play")
@@ -312,6 +331,7 @@ def test_the_first_stems_are_heard_while_the_rest_is_computed(open_page, server,
     expect(page.locator("song-list .away")).to_contain_text("the connection is lost")
     page.context.set_offline(False)
     expect(page.locator("song-list .away")).to_be_empty()
+    let()
     page.wait_for_selector("stem-mixer[data-ready]")
     assert mixer(page, "mixer.transport.playing")
     assert mixer(page, "mixer.tracks.map((track) => track.pieces.length)") == [1] * 4
@@ -473,7 +493,7 @@ def violations(page, state):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(open_page, song, tmp_path, scheme):
+def test_axe_finds_nothing(open_page, let, song, tmp_path, scheme):
     page = open_page(color_scheme=scheme, viewport={"width": 1280 if scheme == "light" else 390, "height": 900})
     found = violations(page, "empty")
     (tmp_path / "notes.wav").write_text("la la la")
@@ -481,10 +501,12 @@ def test_axe_finds_nothing(open_page, song, tmp_path, scheme):
     expect(page.locator("song-list [role=alert] .error")).to_be_visible()
     expect(row(page, "song.wav")).to_be_visible()
     found += violations(page, "with a song")
-    choose_model(page, "slow")
+    let(SECONDS - 1)
+    choose_model(page, HELD)
     page.click("#go")
     page.wait_for_selector("stem-mixer[data-heard]")
     found += violations(page, "while separating")
+    let()
     page.wait_for_selector("stem-mixer[data-ready]")
     page.keyboard.press("a")
     page.get_by_role("button", name="solo bass").click()

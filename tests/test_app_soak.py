@@ -103,7 +103,9 @@ def crowd(page, visitors, songs, folder):
 
 
 @pytest.mark.parametrize(
-    ("visitors", "songs"), [(6, 3), pytest.param(30, 7, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("visitors", "songs"),
+    [(6, 3), pytest.param(30, 7, marks=[pytest.mark.slow, pytest.mark.soak])],
+    ids=["short", "long"],
 )
 def test_what_a_crowd_leaves_behind(tmp_path, visitors, songs):
     model = write_tiny_model(tmp_path / "tiny")

@@ -36,7 +36,7 @@ def without_average(comb_musdb: Path, tmp_path_factory: pytest.TempPathFactory) 
     return tiny_run(run, *SHORT, SCATTERED, roots, "optimizer.lr=0", "callbacks.ema=null")["val/usdr"].item()
 
 
-@pytest.mark.parametrize("decay", [0.5, 0.9, 0.997, 0.999, 0.9995, 0.9999])
+@pytest.mark.parametrize("decay", [0.5, 0.997, 0.9999])
 def test_the_average_of_what_does_not_change_is_that(
     decay: float, without_average: float, comb_musdb: Path, tmp_path: Path
 ) -> None:

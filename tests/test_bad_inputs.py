@@ -1,7 +1,7 @@
 """What a user can hand over by mistake: one line that names it and says why, and all other songs are done.
 
 Each case puts something beside a good song and separates the folder, or gives the whole command line.
-``python tests/bad_inputs_table.py`` prints them all, and those of demix-live (test_live_program.py), as a table: the
+``python tests/bad_inputs_table.py`` prints them all, and those of demix-live (test_live_command.py), as a table: the
 case, the line, the exit code.
 """
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from tiny_runs import go_on
 
 from demixer.checkpoints.hparams import read_hparams
 from demixer.checkpoints.locating import best_checkpoint
 from demixer.checkpoints.records import read_record
 from demixer.errors import UserError
+from demixer.evaluation.evaluating import Settings, evaluate
 from demixer.model.building import build_network
 from demixer.model.converting import convert
 from demixer.separation.separator import Separator
@@ -87,9 +89,9 @@ def test_an_old_run_goes_on_is_evaluated_and_separates(
     assert record.setting("data.batch_size") == 2  # its own
     assert f"  data.roots: ['/data/musdb18hq'] → ['{comb_musdb}']" in (run / "train.log").read_text()
     assert any(file.name.startswith("epoch002-step000006-usdr") for file in last.parent.iterdir())
-    assert run_script("train", f"ckpt_path={last}", "model.features=8").returncode == 2
-    evaluated = run_script("evaluate", "-d", run, "--device", "cpu")  # on the songs of the record
-    assert evaluated.returncode == 0, evaluated.stderr
+    with pytest.raises(UserError, match=r"`model\.features` \(4 → 8\) cannot change"):
+        go_on(run, "model.features=8", ckpt_path=last)
+    assert evaluate(run, settings=Settings("cpu"), report=False).songs == ["Dune"]  # on the songs of the record
     assert bass(run).isfinite().all()
 
 
@@ -129,10 +131,9 @@ def run_dir(tmp_path: Path) -> Path:
     return Path(shutil.copytree(OLD_DIR / "run", tmp_path / "run"))
 
 
-def test_an_old_run_goes_on_as_the_old_code_would_have(run_script: Callable, comb_musdb: Path, run_dir: Path) -> None:
+def test_an_old_run_goes_on_as_the_old_code_would_have(comb_musdb: Path, run_dir: Path) -> None:
     last = run_dir / "weights" / "last.ckpt"
-    done = run_script("train", *SETTINGS, f"data.roots=[{comb_musdb}]", "trainer.max_epochs=3", f"ckpt_path={last}")
-    assert done.returncode == 0, done.stderr
+    go_on(run_dir, *SETTINGS, f"data.roots=[{comb_musdb}]", "trainer.max_epochs=3", ckpt_path=last)
     content = torch.load(last, weights_only=True)
     assert content["global_step"] == 6
     sums = {name: sum(w.double().abs().sum().item() for w in content[name].values()) for name in AFTER_SIX_STEPS}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_train import scalars
-from tiny_runs import tiny_run
+from tiny_runs import scalars, tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
 from demixer.datasets.tracks import find_tracks, split_tracks
@@ -56,19 +55,32 @@ def test_the_end_of_an_epoch_is_no_validation_to_lose_patience_over(settings: li
     assert last_of(tmp_path)["callbacks"][key]["wait_count"] == 0
 
 
-@pytest.mark.parametrize("interval", [[], ["trainer.val_check_interval=3", "trainer.check_val_every_n_epoch=null"]])
+@pytest.fixture(
+    scope="module",
+    params=[[], ["trainer.val_check_interval=3", "trainer.check_val_every_n_epoch=null"]],
+    ids=["epochs", "steps"],
+)
+def whole(
+    request: pytest.FixtureRequest, comb_musdb: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str]]:
+    """A run of fourteen steps, and when it validates."""
+    folder = tmp_path_factory.mktemp("whole")
+    tiny_run(folder, *FOUR_STEPS, f"data.roots=[{comb_musdb}]", *request.param, "trainer.max_steps=14")
+    return folder, request.param
+
+
 @pytest.mark.parametrize("which", ["scored", "last", "last at a validation"])
 def test_every_checkpoint_goes_on_as_if_nothing_had_been(
-    interval: list[str], which: str, settings: list[str], tmp_path: Path
+    whole: tuple[Path, list[str]], which: str, settings: list[str], tmp_path: Path
 ) -> None:
+    run, interval = whole
     steps = {"scored": 10, "last": 10, "last at a validation": 6 if interval else 8}[which]
-    tiny_run(tmp_path / "whole", *settings, *interval, "trainer.max_steps=14")
     halved = tmp_path / "halved"
     tiny_run(halved, *settings, *interval, f"trainer.max_steps={steps}")
     ckpt = halved / "weights" / ("last.ckpt" if which != "scored" else scored(halved)[-1])
     tiny_run(halved, *settings, *interval, "trainer.max_steps=14", f"ckpt_path='{ckpt}'")
-    assert_equal_states(tmp_path / "whole", halved)
-    assert scored(tmp_path / "whole") == scored(halved)
+    assert_equal_states(run, halved)
+    assert scored(run) == scored(halved)
 
 
 def test_one_gpu_validates_every_so_many_steps_wherever_the_epoch_stands(comb_musdb: Path, tmp_path: Path) -> None:

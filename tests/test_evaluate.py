@@ -427,7 +427,7 @@ def counting(separator):
 def test_a_killed_evaluation_goes_on_and_ends_with_the_same_numbers(musdb_hq, model, tmp_path, monkeypatch):
     oracle = Oracle(songs_of([musdb_hq], "train"), 0.9)
     use(monkeypatch, oracle)
-    whole = evaluate(model, musdb_hq, subset="train", output_dir=tmp_path / "whole")
+    whole = evaluate(model, musdb_hq, subset="train", output_dir=tmp_path / "whole", report=False)
 
     killed, calls = counting(Oracle(songs_of([musdb_hq], "train"), 0.9))
     use(monkeypatch, killed)
@@ -469,21 +469,18 @@ def test_scores_of_another_model_are_not_gone_on_with(musdb_hq, model, tmp_path,
 
 
 def test_results_of_other_songs_do_not_replace_each_other(musdb_hq, model, monkeypatch):
-    use(monkeypatch, Oracle([*songs_of([musdb_hq], "test"), *songs_of([musdb_hq], "train")], 0.9))
+    use(monkeypatch, Oracle([*songs_of([musdb_hq], "test"), *songs_of([musdb_hq], "train")], 0.9, ("bass",)))
     test, valid = evaluate(model, musdb_hq), evaluate(model, musdb_hq, split="valid")
     assert read_results(model) == test
     assert read_results(model, "valid") == valid
     assert {"test.log", "valid.log", "report.html", "report_valid.html"} <= {path.name for path in model.iterdir()}
 
 
-def test_how_it_was_measured_is_recorded(comb_musdb, tmp_path, run_script):
+def test_how_it_was_measured_is_recorded(comb_musdb, tmp_path):
     write_hparams(tmp_path / "model", HPARAMS)
     write_weights(tmp_path / "model" / "weights.safetensors", build_network(HPARAMS).state_dict())
-    options = ["--precision", "bf16", "--hop", "0.75", "-t", "bass", "--device", "cpu", "--no-report"]
-    done = run_script(
-        "evaluate", "-d", tmp_path / "model", "-i", comb_musdb, "--metrics", "si-sdr", "bsseval", *options
-    )
-    assert done.returncode == 0, done.stderr
+    given = ["-d", str(tmp_path / "model"), "-i", str(comb_musdb), "--device", "cpu", "--no-report"]
+    command.main([*given, "--metrics", "si-sdr", "bsseval", "--precision", "bf16", "--hop", "0.75", "-t", "bass"])
     content = json.loads((tmp_path / "model" / "test.json").read_text())
     assert content["precision"] == "bfloat16"
     assert content["windows"] == "3 s, hop 0.75 s, triangle, 1 shifts"
@@ -495,21 +492,21 @@ def test_how_it_was_measured_is_recorded(comb_musdb, tmp_path, run_script):
         (["--hop", "9"], "`audio_params.hop_seconds` (=9.0) must be above 0 and at most `window_seconds` (=3.0)"),
         (["-t", "kazoo"], "`targets` (=['kazoo']) must be some of vocals, bass"),
     ):
-        done = run_script("evaluate", "-d", tmp_path / "model", "-i", comb_musdb, "--device", "cpu", *wrong)
-        assert (done.returncode, done.stderr) == (2, f"error: {line}\n")
+        with pytest.raises(UserError) as refused:
+            command.main([*given, *wrong])
+        assert str(refused.value) == line
 
 
-def test_processes_share_the_songs(comb_musdb, tmp_path, run_script):
+def test_processes_share_the_songs(comb_musdb, tmp_path):
     """Three songs on two processes score what they score in one, each measured once."""
     write_hparams(tmp_path / "model", HPARAMS)
     write_weights(tmp_path / "model" / "weights.safetensors", build_network(HPARAMS).state_dict())
-    options = ["-d", tmp_path / "model", "-i", comb_musdb, "--split", "train", "--device", "cpu", "--no-report"]
-    assert run_script("evaluate", *options, "-o", tmp_path / "one").returncode == 0
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    options = ["-d", tmp_path / "model", "-i", comb_musdb, "--split", "train", "--device", "cpu", "--no-report", "-o"]
+    command.main([*map(str, options), str(tmp_path / "one")])
+    several = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     script = PROJECT_DIR / "src" / "evaluate.py"
-    done = subprocess.run(
-        [*map(str, (*command, script, *options, "-o", tmp_path / "two"))], capture_output=True, text=True, timeout=300
-    )
+    words = [*several, script, *options, tmp_path / "two"]
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     one, two = (read_results(tmp_path / name, "train").scores for name in ("one", "two"))
     assert len(one) == 3 * 2

@@ -28,8 +28,7 @@ from live_stand_in import write_tiny_live_model
 from packaging.requirements import Requirement
 from song_files import free_port, write_tiny_model
 from test_download_model import model_archive, register, server  # noqa: F401
-from test_train import TINY
-from tiny_runs import begins_with_a_network, composed, tiny_run
+from tiny_runs import TINY, begins_with_a_network, composed, tiny_run
 
 from demixer.checkpoints.hparams import write_hparams
 from demixer.checkpoints.registry import read_registry
@@ -59,8 +58,8 @@ KINDS = {
     "installed": r"demix(-\w+)?( |$)",
     "processes": r"srun |torchrun |python train\.py -m |python train\.py .*trainer=ddp",
     "training": r"python train\.py ",
-    # which start processes
-    "child": r"python benchmarks/(memory|ablations|live_hours|scale)\.py( --folder FOLDER| -c LIVE_DIR)?$",
+    # which start processes, or change their own for good
+    "child": r"python benchmarks/(memory|ablations|live_hours|scale|roformers)\.py\b",
     "script": r"python (src/|benchmarks/)?\w+\.py",
 }
 
@@ -99,27 +98,37 @@ def test_commands_are_found_wherever_they_stand() -> None:
     assert [kind(command) for command in commands(readme)] == [None, "shell", "make", "script"]
 
 
-@pytest.fixture
-def world(tmp_path: Path, comb_musdb: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory in which the files and folders that the README's examples name exist, all of them small."""
-    song = tmp_path / "song.wav"
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory, comb_musdb: Path) -> Path:
+    """A folder of the files and folders that the README's examples name, all of them small."""
+    folder = tmp_path_factory.mktemp("named")
+    song = folder / "song.wav"
     soundfile.write(song, 0.1 * torch.randn(8000, 2).numpy(), 16000)
     for name in ("song.mp3", "song.flac", "albums/a.flac", "catalogue/b.flac", "catalogue/c.flac"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(exist_ok=True)
         samples, rate_hz = soundfile.read(song)
-        soundfile.write(tmp_path / name, samples, rate_hz)
+        soundfile.write(folder / name, samples, rate_hz)
     song.unlink()
+    small = [word for word in TINY if word.startswith(("target", "featurizer"))]
+    hparams = model_hparams(composed(folder, *small, "model.features=4", "model.repeats=1"))
+    weights = build_network(hparams).state_dict()
     for name in ("RUN_DIR", "IN", "best", "kit", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s"):
-        hparams = model_hparams(composed(tmp_path, "target=all", "model.features=4", "model.repeats=1"))
-        write_hparams(tmp_path / name, hparams)
-        write_weights(tmp_path / name / "weights.safetensors", build_network(hparams).state_dict())
-    write_tiny_live_model(tmp_path / "LIVE_DIR", hop_samples=1024)
+        write_hparams(folder / name, hparams)
+        write_weights(folder / name / "weights.safetensors", weights)
+    write_tiny_live_model(folder / "LIVE_DIR", hop_samples=1024)
     for name in ("SONGS", "MORE_SONGS"):
-        for folder in sorted((comb_musdb / "train").iterdir())[:2]:
-            target = tmp_path / name / "train" / f"{name} {folder.name}"
-            shutil.copytree(folder, target)
+        for song in sorted((comb_musdb / "train").iterdir())[:2]:
+            target = folder / name / "train" / f"{name} {song.name}"
+            shutil.copytree(song, target)
             for source in ("guitar", "piano"):
-                shutil.copy(folder / "other.wav", target / f"{source}.wav")
+                shutil.copy(song / "other.wav", target / f"{source}.wav")
+    return folder
+
+
+@pytest.fixture
+def world(named: Path, comb_musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of its own with everything that the README's examples name."""
+    shutil.copytree(named, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MUSDB_DIR", str(comb_musdb))
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
@@ -317,9 +326,12 @@ TIMEOUT_SECONDS = 600  # against waiting for ever: how fast a machine is does no
 CHILDREN = {
     "python benchmarks/live_hours.py -c LIVE_DIR": ["--minutes", "1", "-c", "LIVE_DIR"],
     "python benchmarks/memory.py": ["--minutes", "0.02"],
+    "python benchmarks/roformers.py --keep --depth 2": [
+        *("--depth", "1", "--batch", "1", "--seconds", "1", "--rounds", "1"),
+    ],
     "python benchmarks/ablations.py": ["--steps", "2", "--only", "0", "--runs", "runs", *TINY],
     "python benchmarks/scale.py --folder FOLDER": [
-        *("--folder", "runs", "--songs", "15", "--minutes", "0.05"),
+        *("--folder", "runs", "--songs", "15", "--minutes", "0.05", "--batches", "2"),
         *(*TINY, "target=all", "trainer.max_steps=2", "data.samples_per_epoch=4"),
     ],
 }

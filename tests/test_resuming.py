@@ -9,8 +9,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from test_train import TINY
-from tiny_runs import composed, go_on, tiny_run
+from tiny_runs import TINY, composed, go_on, tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
 from demixer.checkpoints.records import Record, read_record, standing_alone, write_record

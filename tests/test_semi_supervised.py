@@ -11,8 +11,7 @@ import soundfile
 import torch
 from song_files import TINY_HPARAMS, music, noise, snr_db, write_song
 from test_audio import encode
-from test_train import TINY, scalars
-from tiny_runs import composed, tiny_run
+from tiny_runs import TINY, composed, scalars, tiny_run
 from torch import Tensor
 
 from demixer.audio import open_audio

@@ -12,8 +12,7 @@ import soundfile
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins import MixedPrecision
-from test_train import TINY, scalars
-from tiny_runs import tiny_run
+from tiny_runs import TINY, scalars, tiny_run
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

@@ -10,38 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import TINY, go_on, scalars, tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
+from demixer.errors import UserError
 from demixer.paths import SRC_DIR
 from demixer.separation.separator import Separator
 from demixer.sources import SOURCES
 
 Run = subprocess.CompletedProcess[str]
-
-# A network and crops so small that a step takes milliseconds.
-TINY = [
-    "target=all",
-    "target.bands_hz=[[1000,200],[4000,1000],[16000,4000]]",
-    "model=bandsplitrnn_small",
-    "model.features=16",
-    "model.repeats=1",
-    "featurizer.hop_samples=1024",
-    "scheduler=step",
-    "augmentations=none",
-    "data.sad=false",
-    "data.preload=true",
-    "data.num_workers=0",
-    "data.crop_seconds=0.5",
-    "trainer.accelerator=cpu",
-    "trainer.log_every_n_steps=1",
-    "callbacks.listen.songs=1",
-]
-
-
-def scalars(run_dir: Path, tag: str) -> list[float]:
-    accumulator = EventAccumulator(str(run_dir / "tb_logs"))
-    accumulator.Reload()
-    return [event.value for event in accumulator.Scalars(tag)]
 
 
 @pytest.fixture
@@ -135,10 +112,12 @@ def kill_after(steps: int, command: list, run_dir: Path) -> None:
         process.wait()
 
 
-def test_a_run_that_ends_before_a_validation_says_so(train: Callable[..., Run], tmp_path: Path) -> None:
-    done = train(tmp_path / "run", "data.samples_per_epoch=8", "data.batch_size=2", "trainer.max_steps=3")
-    assert done.returncode == 0, done.stderr
-    assert "`trainer.max_steps` (=3) ends 3 steps after a validation" in (tmp_path / "run" / "train.log").read_text()
+def test_a_run_that_ends_before_a_validation_says_so(
+    comb_musdb: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = ["data.samples_per_epoch=8", "data.batch_size=2", "trainer.max_steps=3"]
+    tiny_run(tmp_path / "run", f"data.roots=[{comb_musdb}]", *short)
+    assert "`trainer.max_steps` (=3) ends 3 steps after a validation" in caplog.text
     assert (tmp_path / "run" / "weights" / "last.ckpt").is_file()
 
 
@@ -147,7 +126,7 @@ ROFORMER = ["model=mel_band_roformer_small", "model.mel_bands=12", "model.heads=
 
 @pytest.mark.parametrize("model", [[], ROFORMER], ids=["rnn", "roformer"])
 def test_two_processes_compute_the_same_loss_as_one(
-    train: Callable[..., Run], tmp_path: Path, model: list[str]
+    train: Callable[..., Run], comb_musdb: Path, tmp_path: Path, model: list[str]
 ) -> None:
     same = [
         *model,
@@ -156,7 +135,7 @@ def test_two_processes_compute_the_same_loss_as_one(
         "callbacks.listen.songs=0",
     ]
     one, two = tmp_path / "one", tmp_path / "two"
-    assert train(one, *same, "data.batch_size=4").returncode == 0
+    tiny_run(one, f"data.roots=[{comb_musdb}]", *same, "data.batch_size=4")
     ddp = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "data.batch_size=2"]
     done = train(two, *same, *ddp)
     assert done.returncode == 0, done.stderr
@@ -172,56 +151,52 @@ def test_an_impossible_setting_is_one_line_and_no_success(train: Callable[..., R
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_without_a_dataset_one_line_says_what_to_set(run_script: Callable[..., Run], tmp_path: Path) -> None:
-    done = run_script("train", "data.roots=null", f"hydra.run.dir={tmp_path / 'run'}")
-    assert done.returncode == 2
-    assert "no dataset folder: set the environment variable MUSDB_DIR" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+def test_without_a_dataset_one_line_says_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^no dataset folder: set the environment variable MUSDB_DIR.*$"):
+        tiny_run(tmp_path / "run", "data.roots=null")
 
 
-def test_bf16_and_accumulated_gradients(train: Callable[..., Run], tmp_path: Path) -> None:
-    settings = ["trainer.accumulate_grad_batches=2", "callbacks.listen.songs=0"]
+def test_bf16_and_accumulated_gradients(comb_musdb: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "demixer")
+    settings = ["trainer.accumulate_grad_batches=2", f"data.roots=[{comb_musdb}]"]
     small = ["data.samples_per_epoch=16", "data.batch_size=2", "trainer.max_epochs=1"]
     for precision in ("bf16-mixed", "32-true"):
-        done = train(tmp_path / precision, *settings, *small, f"trainer.precision={precision}")
-        assert done.returncode == 0, done.stderr
+        tiny_run(tmp_path / precision, *settings, *small, f"trainer.precision={precision}")
     rounded, exact = (scalars(tmp_path / precision, "train/loss") for precision in ("bf16-mixed", "32-true"))
     assert len(rounded) == len(exact) == 4  # 8 batches, two in a step
     differences = [abs(a - b) / b for a, b in zip(rounded, exact, strict=True)]
     assert 1e-6 < max(differences) < 0.02  # products have 8 bits, and the rest has not
-    assert "for a global batch of 4" in (tmp_path / "32-true" / "train.log").read_text()
+    assert caplog.text.count("for a global batch of 4") == 2
 
 
-def test_gradients_of_parts_are_those_of_the_whole_batch(train: Callable[..., Run], tmp_path: Path) -> None:
-    small = ["data.samples_per_epoch=16", "trainer.max_epochs=1", "callbacks.listen.songs=0"]
-    assert train(tmp_path / "whole", *small, "data.batch_size=4").returncode == 0
-    assert train(tmp_path / "parts", *small, "data.batch_size=2", "trainer.accumulate_grad_batches=2").returncode == 0
+def test_gradients_of_parts_are_those_of_the_whole_batch(comb_musdb: Path, tmp_path: Path) -> None:
+    small = ["data.samples_per_epoch=16", "trainer.max_epochs=1", f"data.roots=[{comb_musdb}]"]
+    tiny_run(tmp_path / "whole", *small, "data.batch_size=4")
+    tiny_run(tmp_path / "parts", *small, "data.batch_size=2", "trainer.accumulate_grad_batches=2")
     for tag in ("train/loss", "train/gradient_norm"):
         assert scalars(tmp_path / "parts", tag) == pytest.approx(scalars(tmp_path / "whole", tag), rel=1e-3)
 
 
 @pytest.mark.slow  # torch's compiler
 def test_a_compiled_network_learns_as_the_plain_one(
-    train: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Callable[..., Run], comb_musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
     small = ["data.samples_per_epoch=4", "data.batch_size=2", "trainer.max_epochs=1", "callbacks.listen.songs=0"]
-    small += ["target=bass", "model.features=8"]
-    for compiled in ("false", "true"):
-        assert not any((tmp_path / "kernels").rglob("*.so"))
-        done = train(tmp_path / compiled, *small, f"model.compile={compiled}")
-        assert done.returncode == 0, done.stderr
+    small += ["target=bass", "target.bands_hz=[[16000,8000]]", "model.features=8"]
+    tiny_run(tmp_path / "false", f"data.roots=[{comb_musdb}]", *small, "model.compile=false")
+    assert not any((tmp_path / "kernels").rglob("*.so"))
+    done = train(tmp_path / "true", *small, "model.compile=true")
+    assert done.returncode == 0, done.stderr
     assert any((tmp_path / "kernels").rglob("*.so"))
     compiled, plain = (scalars(tmp_path / name, "train/loss") for name in ("true", "false"))
     assert compiled == pytest.approx(plain, rel=1e-3)
     assert Separator.from_pretrained(tmp_path / "true", "cpu").targets == ("bass",)
 
 
-def test_nothing_to_go_on_with_is_one_line(train: Callable[..., Run], tmp_path: Path) -> None:
-    done = train(tmp_path / "run", "ckpt_path=last")
-    assert done.returncode == 2
-    assert "there is no run to go on with, start one without ckpt_path" in done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+def test_nothing_to_go_on_with_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^.*there is no run to go on with, start one without ckpt_path.*$"):
+        go_on(tmp_path / "run")
 
 
 def test_a_misspelt_override_gets_hydras_own_message(train: Callable[..., Run], tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 import soundfile
 import torch
 from test_pl_model import HPARAMS
-from test_train import TINY, scalars
-from tiny_runs import tiny_run
+from tiny_runs import TINY, scalars, tiny_run
 
 from demixer.datasets.tracks import find_tracks
 from demixer.errors import UserError

@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_train import scalars
-from tiny_runs import composed, go_on, tiny_run
+from tiny_runs import composed, go_on, scalars, tiny_run
 
 from demixer.checkpoints.locating import best_checkpoint
 from demixer.errors import UserError

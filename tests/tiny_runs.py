@@ -7,12 +7,30 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from test_train import TINY
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import demixer.training.config  # noqa: F401  (registers the resolvers)
 from demixer.paths import CONF_DIR
 from demixer.training.train import train
 
+# A network and crops so small that a step takes milliseconds.
+TINY = [
+    "target=all",
+    "target.bands_hz=[[1000,200],[4000,1000],[16000,4000]]",
+    "model=bandsplitrnn_small",
+    "model.features=16",
+    "model.repeats=1",
+    "featurizer.hop_samples=1024",
+    "scheduler=step",
+    "augmentations=none",
+    "data.sad=false",
+    "data.preload=true",
+    "data.num_workers=0",
+    "data.crop_seconds=0.5",
+    "trainer.accelerator=cpu",
+    "trainer.log_every_n_steps=1",
+    "callbacks.listen.songs=1",
+]
 NETWORK = ("model", "featurizer", "target.bands")
 QUIET = [
     "callbacks.progress_bar=null",
@@ -20,6 +38,12 @@ QUIET = [
     "trainer.devices=1",
     "+trainer.enable_progress_bar=false",
 ]
+
+
+def scalars(run_dir: Path, tag: str) -> list[float]:
+    accumulator = EventAccumulator(str(run_dir / "tb_logs"))
+    accumulator.Reload()
+    return [event.value for event in accumulator.Scalars(tag)]
 
 
 def composed(run_dir: Path, *overrides: str) -> DictConfig:
