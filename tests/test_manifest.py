@@ -54,11 +54,17 @@ def test_a_file_of_the_user_is_never_replaced(tmp_path, capsys):
     assert read(song).shape == (2, 1_000)
 
 
-def test_stems_of_another_song_of_the_same_name_are_told_to_be_so(tmp_path, capsys):
-    """``demix b/01.mp3`` after ``demix a/01.mp3``: it said that the file had changed."""
+def test_stems_of_another_song_of_the_same_name_are_never_replaced(tmp_path, capsys):
+    """``demix b/01.mp3`` after ``demix a/01.mp3``: the first song's stems were lost."""
     first, second = (write_song(tmp_path / album / "01.wav", music(samples)) for album, samples in (("a", 9), ("b", 8)))
-    assert separate(first, tmp_path / "out") == separate(second, tmp_path / "out", dry_run=True) == 0
-    assert f"again (made from `{first}`): {second} → " in capsys.readouterr().out
+    out = tmp_path / "out"
+    assert separate(first, out) == separate(second, out) == 0
+    told = f"`{out}/01_vocals.wav` is kept: it is of `{first}`, and --name tells them apart (--overwrite replaces it)"
+    assert told in capsys.readouterr().err
+    assert read(out / "01_vocals.wav").shape == (2, 9)
+    first.rename(tmp_path / "a" / "02.wav")  # the stems' own song is gone: theirs is what has its name now
+    assert separate(second, out) == 0
+    assert read(out / "01_vocals.wav").shape == (2, 8)
 
 
 def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path):

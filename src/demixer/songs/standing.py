@@ -36,7 +36,7 @@ def standing_of(song: Song, recipe: Recipe, manifests: Manifests, overwrite_befo
 
     An empty file is none. A stem that the manifest lists, unchanged, is current if the same call would write it from
     the same source, and otherwise stale: then, and where one is missing, all of the song's are made again together, so
-    that their levels agree. Other files of their names are the user's, and kept; ``overwrite`` replaces all.
+    that their levels agree. Other files of their names are the user's, or of another song, and kept; ``overwrite`` replaces all.
     """
     source = state_of(song.path)
     missing, stale, kept, entry = [], [], {}, None
@@ -46,7 +46,10 @@ def standing_of(song: Song, recipe: Recipe, manifests: Manifests, overwrite_befo
             missing.append(output)
         elif mine := next((one for one in entries if one.states()[output.name].is_of(output)), None):
             entry = mine
-            stale += filter(None, [_staleness(mine, song.path, source, recipe)])
+            if _is_of_another(mine, song.path, source):
+                kept[output] = f"it is of `{mine.song}`, and --name tells them apart"
+            else:
+                stale += filter(None, [_staleness(mine, source, recipe)])
         else:
             kept[output] = EDITED if entries else FOREIGN
     current = entry is not None and not (missing or stale or kept)
@@ -72,8 +75,13 @@ def state_of(path: Path) -> FileState | None:
         return None
 
 
-def _staleness(entry: Entry, path: Path, source: FileState | None, recipe: Recipe) -> str | None:
+def _is_of_another(entry: Entry, path: Path, source: FileState | None) -> bool:
+    """Whether stems were made from another song, which is still there, as ``a/01.mp3`` is beside ``b/01.mp3``."""
+    return source is not None and entry.source != source and entry.song != str(path) and not _is_missing(Path(entry.song))
+
+
+def _staleness(entry: Entry, source: FileState | None, recipe: Recipe) -> str | None:
     """Why a stem that is there is not what would be written; a song that cannot be read makes nothing stale."""
     if source is not None and entry.source != source:
-        return "its file has changed" if entry.song == str(path) else f"made from `{entry.song}`"
+        return "its file has changed"
     return recipe.difference(entry)
