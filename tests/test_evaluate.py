@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ from demixer.checkpoints.weights import write_weights
 from demixer.commands import evaluate as command
 from demixer.datasets.track_files import read_source
 from demixer.errors import UserError
-from demixer.evaluation.evaluating import evaluate
+from demixer.evaluation.evaluating import Settings, evaluate
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.intervals import intervals
 from demixer.evaluation.metrics import csdr, usdr
@@ -466,6 +467,24 @@ def test_scores_of_another_model_are_not_gone_on_with(musdb_hq, model, tmp_path,
     use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.5))
     evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "out", report=False)
     assert {round(score.usdr_db, 2) for score in evaluation.scores} == {6.02}
+
+
+@pytest.mark.parametrize("other", ["targets", "folder"])
+def test_scores_of_fewer_targets_or_other_songs_are_not_gone_on_with(musdb_hq, model, tmp_path, monkeypatch, other):
+    class Oracles(Oracle):
+        def only(self, targets):
+            return Mixture(targets)
+
+    folder = shutil.copytree(musdb_hq, tmp_path / "elsewhere" / musdb_hq.name) if other == "folder" else musdb_hq
+    settings = Settings(targets=["bass"] if other == "targets" else None)
+    use(monkeypatch, Oracles(songs_of([musdb_hq], "test"), 0.9))
+    monkeypatch.setattr(Gallery, "offer", interrupted_after(2 if other == "targets" else 5))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, folder, settings, output_dir=tmp_path / "out")
+    monkeypatch.undo()
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.5))
+    evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "out", report=False)
+    assert [round(score.usdr_db, 2) for score in evaluation.scores] == [6.02] * 8
 
 
 def test_results_of_other_songs_do_not_replace_each_other(musdb_hq, model, monkeypatch):

@@ -101,7 +101,7 @@ def evaluate(
     about = about_run(run_dir, folders, subset, split, separator) | {"weights": weights.name}
     if "museval" in settings.metrics:
         about["versions"]["museval"] = museval_version()
-    kept = KeptScores(folder / f".{part}.partial", _identity(about, weights, settings))
+    kept = KeptScores(folder / f".{part}.partial", _identity(about, weights, folders, settings))
     if process.rank == 0:
         kept.begin()
     process.meet("the begin")
@@ -131,11 +131,12 @@ def report_name(part: str) -> str:
     return "report.html" if part == "test" else f"report_{part}.html"
 
 
-def _identity(about: dict[str, Any], weights: Path, settings: Settings) -> dict[str, Any]:
-    """What scores that are kept must agree in: everything but the day, and the weights' own file."""
+def _identity(about: dict[str, Any], weights: Path, folders: Sequence[Path], settings: Settings) -> dict[str, Any]:
+    """What scores that are kept must agree in: everything but the day, and the very files and folders."""
     status = weights.stat()
     file = {"path": str(weights.resolve()), "bytes": status.st_size, "time": status.st_mtime_ns}
-    return {**about, "date": None, "file": file, "metrics": list(settings.metrics)}
+    measured = {"targets": settings.targets and list(settings.targets), "metrics": list(settings.metrics)}
+    return {**about, "date": None, "file": file, "folders": [str(folder.resolve()) for folder in folders], **measured}
 
 
 def _gathered(kept: KeptScores, tracks: Sequence[Track], targets: Sequence[str]) -> list[Score]:
