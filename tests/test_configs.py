@@ -71,7 +71,7 @@ def test_one_gpu_has_the_papers_batch_and_schedule() -> None:
     interval = one.trainer.val_check_interval // one.trainer.accumulate_grad_batches
     assert interval == 2000
     assert one.callbacks.early_stopping.patience * interval == paper.callbacks.early_stopping.patience * steps
-    assert unvalidated_steps(one.trainer, steps) == 0
+    assert unvalidated_steps(one.trainer, steps * one.trainer.accumulate_grad_batches) == 0
 
 
 @pytest.mark.parametrize("experiment", ["paper", "default"])

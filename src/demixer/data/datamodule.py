@@ -111,6 +111,11 @@ class MusicDataModule(LightningDataModule):
         self.train_set: RemixDataset | None = None
         self.valid_set: SongDataset | None = None
 
+    @property
+    def crops_per_batch(self) -> int:
+        """How many crops a batch of one process is trained on."""
+        return self.batch_size
+
     def setup(self, stage: str | None = None) -> None:
         """Find the songs, check every file, and open both splits.
 

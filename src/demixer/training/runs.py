@@ -57,26 +57,33 @@ def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int, l
     )
 
 
-def unvalidated_steps(trainer: Mapping[str, Any], steps_per_epoch: int) -> int:
+def unvalidated_steps(trainer: Mapping[str, Any], batches_per_epoch: int) -> int:
     """How many steps a run makes after its last validation: they count for nothing, since the best validated is used.
 
     Args:
         trainer: the settings ``max_steps``, ``val_check_interval``, ``check_val_every_n_epoch`` and
             ``accumulate_grad_batches`` of conf/trainer.
-        steps_per_epoch: optimiser steps.
+        batches_per_epoch: of each process; an epoch's last step may have fewer than the others.
 
     >>> by_epoch = {"val_check_interval": 1.0, "check_val_every_n_epoch": 1, "accumulate_grad_batches": 1}
     >>> [unvalidated_steps({"max_steps": steps, **by_epoch}, 250) for steps in (2600, 2500, -1)]
     [100, 0, 0]
+    >>> by_two = {**by_epoch, "check_val_every_n_epoch": 2, "accumulate_grad_batches": 3}  # 84 steps an epoch
+    >>> [unvalidated_steps({"max_steps": steps, **by_two}, 250) for steps in (840, 924)]
+    [0, 84]
     >>> by_batch = {"val_check_interval": 400, "check_val_every_n_epoch": None, "accumulate_grad_batches": 4}
-    >>> [unvalidated_steps({"max_steps": steps, **by_batch}, 250) for steps in (2600, 2550)]
+    >>> [unvalidated_steps({"max_steps": steps, **by_batch}, 1000) for steps in (2600, 2550)]
     [0, 50]
     """
     steps, interval = trainer["max_steps"], trainer.get("val_check_interval", 1.0)  # older runs have none
+    per_step, epochs = trainer["accumulate_grad_batches"], trainer.get("check_val_every_n_epoch", 1)
     if steps <= 0:
         return 0
-    if trainer.get("check_val_every_n_epoch", 1) is not None:
-        steps %= max(1, steps_per_epoch)
-    if isinstance(interval, float):
-        return steps % max(1, int(interval * steps_per_epoch))
-    return steps % max(1, interval // trainer["accumulate_grad_batches"])
+    interval = int(interval * batches_per_epoch) if isinstance(interval, float) else interval
+    between = max(1, -(-interval // per_step))
+    if epochs is None:
+        return steps % between
+    steps_per_epoch = max(1, -(-batches_per_epoch // per_step))
+    since = steps % (epochs * steps_per_epoch)
+    within = since - (epochs - 1) * steps_per_epoch  # the only epoch of them that is validated
+    return since if within < between else within % between

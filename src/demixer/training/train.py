@@ -52,7 +52,7 @@ def _fit(start: Start) -> dict[str, Any]:
     datamodule = build_data(cfg, callbacks)
     trainer = build(cfg.trainer)(callbacks=callbacks, logger=build_all(cfg.logger))
     start.write(hparams, trainer.world_size)
-    global_batch = trainer.world_size * cfg.data.batch_size * cfg.trainer.accumulate_grad_batches
+    global_batch = trainer.world_size * datamodule.crops_per_batch * cfg.trainer.accumulate_grad_batches
     cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
     scheduler = build(cfg.scheduler)
     module = SeparationModule(
@@ -70,7 +70,7 @@ def _fit(start: Start) -> dict[str, Any]:
     log.info("%s", describe_run(cfg, network, global_batch, resume and resume.lr))
     if resume:
         log.info("%s", describe_resume(resume, cfg.data.batch_size, trainer.world_size))
-    if left := unvalidated_steps(cfg.trainer, cfg.data.samples_per_epoch // global_batch):
+    if left := unvalidated_steps(cfg.trainer, cfg.data.samples_per_epoch // (trainer.world_size * cfg.data.batch_size)):
         log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", cfg.trainer.max_steps, left)
     network.bandsplitrnn.checkpointing = cfg.model.get("checkpointing", False)
     if cfg.model.compile:
