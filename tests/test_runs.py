@@ -76,3 +76,10 @@ def test_a_run_with_another_global_batch_is_warned(
     tiny_run(tmp_path, *short, f"data.roots=[{comb_musdb}]", "learning_rate.reference_batch_size=16")
     (warning,) = [line for line in caplog.messages if line.startswith("the learning rate is for a global batch of 16")]
     assert ", this one is 2: set trainer.accumulate_grad_batches" in warning
+
+
+@pytest.mark.parametrize(("batches", "warned"), [(1, False), (2, False), (3, True)])
+def test_validations_within_a_step_are_told(batches, warned, caplog):
+    by_batch = {"max_steps": -1, "val_check_interval": 8, "check_val_every_n_epoch": None}
+    runs.warn_of_validations({**by_batch, "accumulate_grad_batches": batches}, 12)
+    assert ("come within a step of 3 batches" in caplog.text) == warned
