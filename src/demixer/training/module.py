@@ -170,6 +170,9 @@ class SeparationModule(pl.LightningModule):
         checkpoint["skipped_steps"] = self._skipped.total
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = self._optimizer(self.network.named_parameters())
-        schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
+        try:
+            optimizer = self._optimizer(self.network.named_parameters())
+            schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
+        except ValueError as error:
+            raise UserError(f"`optimizer` or `scheduler`: {error} (one_cycle needs `trainer.max_steps`)") from error
         return {"optimizer": optimizer, "lr_scheduler": schedule}

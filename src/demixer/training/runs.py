@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from demixer import __version__
 from demixer.commit import git_commit
+from demixer.errors import UserError
 from demixer.separation.live import latency_text
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,27 @@ def describe_run(cfg: DictConfig, network: torch.nn.Module, global_batch: int, l
     )
 
 
-def warn_of_validations(trainer: Mapping[str, Any], batches_per_epoch: int) -> None:
-    """Warn where validations come so that steps are lost, at the end or by going on."""
+def check_validations(trainer: Mapping[str, Any], batches_per_epoch: int) -> None:
+    """Warn where validations come so that steps are lost, at the end or by going on.
+
+    Args:
+        trainer: see :func:`unvalidated_steps`.
+        batches_per_epoch: of each process.
+
+    Raises:
+        UserError: a step has no batch, or none of an epoch's is the one after which to validate.
+    """
+    between, by_epoch = (
+        _batches_between(trainer, batches_per_epoch),
+        trainer.get("check_val_every_n_epoch", 1) is not None,
+    )
+    if trainer["accumulate_grad_batches"] < 1:
+        raise UserError(f"`trainer.accumulate_grad_batches` (={trainer['accumulate_grad_batches']}) must be at least 1")
+    if by_epoch and batches_per_epoch and between > batches_per_epoch:
+        raise UserError(
+            f"`trainer.val_check_interval` (={between}) is more than an epoch's {batches_per_epoch} batches: set "
+            "trainer.check_val_every_n_epoch=null to count beyond it"
+        )
     if left := unvalidated_steps(trainer, batches_per_epoch):
         log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", trainer["max_steps"], left)
     if validates_within_a_step(trainer, batches_per_epoch):
