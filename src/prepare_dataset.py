@@ -36,6 +36,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.input_dir is None and not os.environ.get("MUSDB_DIR"):
         raise UserError("no dataset: give -i INPUT_DIR or set MUSDB_DIR")
+    if args.split and args.subset != "train":
+        raise UserError(f"--split {args.split} divides the subset train, not {args.subset}: leave one of them out")
     input_dirs = args.input_dir or [Path(os.environ["MUSDB_DIR"])]
     what = (input_dirs, args.output_dir, args.target, args.subset, args.split, args.sad_cfg, args.wav_dir, args.layout)
     if args.check is None:

@@ -49,6 +49,13 @@ def test_every_experiment_composes_and_opens_with_its_command(file: Path) -> Non
     instantiate(cfg.data)
 
 
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_a_longer_schedule_of_steps_is_not_cut_off_by_epochs(file: Path) -> None:
+    cfg = composed(f"experiment={file.stem}", "trainer.max_steps=30000")
+    if cfg.scheduler.interval == "step":
+        assert cfg.trainer.max_epochs == -1
+
+
 def test_the_papers_experiment_is_exactly_the_paper() -> None:
     cfg = composed("experiment=paper", "target=vocals")
     assert cfg.callbacks.ema is None
@@ -71,7 +78,7 @@ def test_one_gpu_has_the_papers_batch_and_schedule() -> None:
     interval = one.trainer.val_check_interval // one.trainer.accumulate_grad_batches
     assert interval == 2000
     assert one.callbacks.early_stopping.patience * interval == paper.callbacks.early_stopping.patience * steps
-    assert unvalidated_steps(one.trainer, steps) == 0
+    assert unvalidated_steps(one.trainer, steps * one.trainer.accumulate_grad_batches) == 0
 
 
 @pytest.mark.parametrize("experiment", ["paper", "default"])

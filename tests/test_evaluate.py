@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ from demixer.checkpoints.weights import write_weights
 from demixer.commands import evaluate as command
 from demixer.datasets.track_files import read_source
 from demixer.errors import UserError
-from demixer.evaluation.evaluating import evaluate
+from demixer.evaluation.evaluating import Settings, evaluate
 from demixer.evaluation.gallery import Gallery
 from demixer.evaluation.intervals import intervals
 from demixer.evaluation.metrics import csdr, usdr
@@ -54,6 +55,9 @@ class Mixture:
 
     def __call__(self, waveform, sample_rate_hz):
         return dict.fromkeys(self.targets, waveform)
+
+    def only(self, targets):
+        return Mixture(targets)
 
 
 class Oracle(Mixture):
@@ -148,6 +152,27 @@ def test_without_a_mixture_file_the_sources_are_summed(tmp_path):
     (folder / "test" / "Some Song" / "mixture.wav").unlink()
     for score, other in zip(measure(Mixture(), songs_of([folder], "test")), expected, strict=True):
         assert score.usdr_db == pytest.approx(other.usdr_db, abs=1e-4)
+
+
+def test_a_target_beyond_the_four_is_measured_in_the_mixture_of_all_stems(tmp_path, model, monkeypatch):
+    stems = ("vocals", "drums", "guitar", "piano")
+    folder = song_folder(tmp_path, sources=stems) / "test" / "Some Song"
+    (folder / "mixture.wav").unlink()
+    expected = usdr(sum_of(folder, "guitar"), sum_of(folder, *stems))
+    use(monkeypatch, Mixture(["guitar", "harp", "drums"]))
+    evaluation = evaluate(model, tmp_path, Settings(targets=["guitar"]))
+    assert [score.usdr_db for score in evaluation.scores] == [pytest.approx(expected, abs=1e-5)]
+    expected = usdr(sum_of(folder, "drums"), sum_of(folder, *stems))
+    evaluation = evaluate(model, tmp_path, Settings(targets=["drums"]))  # in the same mixture
+    assert [score.usdr_db for score in evaluation.scores] == [pytest.approx(expected, abs=1e-5)]
+    (model / "config.yaml").write_text(f"data: {{roots: ['{tmp_path}'], sources: [guitar, piano]}}")
+    expected = usdr(sum_of(folder, "guitar"), sum_of(folder, "guitar", "piano"))
+    evaluation = evaluate(model, settings=Settings(targets=["guitar"]))
+    assert [score.usdr_db for score in evaluation.scores] == [pytest.approx(expected, abs=1e-5)]
+
+
+def sum_of(folder, *stems):
+    return sum(torch.from_numpy(soundfile.read(folder / f"{stem}.wav")[0].T) for stem in stems)
 
 
 def test_broken_weights_do_not_pass_for_a_song_without_score(tmp_path):
@@ -319,7 +344,8 @@ def test_a_split_is_one_of_the_subset_train(musdb_hq, model, monkeypatch):
         evaluate(model, musdb_hq, subset="test", split="valid")
 
 
-def test_a_dataset_without_the_subset_gets_a_remedy(tmp_path, model):
+def test_a_dataset_without_the_subset_gets_a_remedy(tmp_path, model, monkeypatch):
+    use(monkeypatch, Mixture())
     (tmp_path / "musdb" / "train").mkdir(parents=True)
     with pytest.raises(UserError, match=r"subset `test`.*--subset train --split valid"):
         evaluate(model, tmp_path / "musdb")
@@ -466,6 +492,20 @@ def test_scores_of_another_model_are_not_gone_on_with(musdb_hq, model, tmp_path,
     use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.5))
     evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "out", report=False)
     assert {round(score.usdr_db, 2) for score in evaluation.scores} == {6.02}
+
+
+@pytest.mark.parametrize("other", ["targets", "folder"])
+def test_scores_of_fewer_targets_or_other_songs_are_not_gone_on_with(musdb_hq, model, tmp_path, monkeypatch, other):
+    folder = shutil.copytree(musdb_hq, tmp_path / "elsewhere" / musdb_hq.name) if other == "folder" else musdb_hq
+    settings = Settings(targets=["bass"] if other == "targets" else None)
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.9))
+    monkeypatch.setattr(Gallery, "offer", interrupted_after(2 if other == "targets" else 5))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, folder, settings, output_dir=tmp_path / "out")
+    monkeypatch.undo()
+    use(monkeypatch, Oracle(songs_of([musdb_hq], "test"), 0.5))
+    evaluation = evaluate(model, musdb_hq, output_dir=tmp_path / "out", report=False)
+    assert [round(score.usdr_db, 2) for score in evaluation.scores] == [6.02] * 8
 
 
 def test_results_of_other_songs_do_not_replace_each_other(musdb_hq, model, monkeypatch):

@@ -213,6 +213,12 @@ def test_a_broken_network_is_not_left_out() -> None:
         assert loss(None, given([math.nan]), None)["loss_one"].isnan()
 
 
+def test_a_broken_item_does_not_end_the_truncation() -> None:
+    loss = TruncatedLoss(Given(), quantile=0.5, memory=3)
+    loss(None, given([1.0], [2.0], [math.nan]), None)
+    assert loss(None, given([1.5], [9.0]), None)["loss_one"].item() == 1.5  # the median is 2: of 1, 2 and the worst
+
+
 def test_the_memory_is_kept_in_the_state() -> None:
     loss, other = TruncatedLoss(Given(), memory=2), TruncatedLoss(Given(), memory=2)
     other.load_state_dict(loss.state_dict())

@@ -51,6 +51,12 @@ def test_both_spellings_of_every_long_option(prepare, musdb_hq, tmp_path, style)
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"bass_valid.txt", "drums_valid.txt"}
 
 
+@pytest.mark.parametrize("check", [[], ["--check", "musdb18-7s"]])
+def test_only_the_subset_train_is_split(prepare, musdb_hq, tmp_path, check):
+    with pytest.raises(UserError, match="--split valid divides the subset train, not test: leave one of them out"):
+        prepare("-i", musdb_hq, "-o", tmp_path, "--subset", "test", "--split", "valid", *check)
+
+
 def test_subset_test_is_one_index_of_all_its_songs(prepare, musdb_hq, tmp_path):
     prepare("-i", musdb_hq, "-o", tmp_path, "--subset", "test", "-t", "drums")
     assert [file.name for file in tmp_path.iterdir()] == ["drums_test.txt"]

@@ -124,6 +124,20 @@ def test_only_what_is_given_changes_and_the_first_record_stays(run: Path, caplog
     assert last(run)["global_step"] == 8
 
 
+def test_a_loss_with_a_memory_can_come_and_go(run: Path) -> None:
+    go_on(run, "loss=truncated", "trainer.max_epochs=2")
+    assert last(run)["state_dict"]["_loss._extra_state"].shape == (8, 1)
+    go_on(run, "loss=relative_rms", "trainer.max_epochs=3")
+    assert last(run)["global_step"] == 12
+    assert read_record(run).setting("loss") == {"_target_": "demixer.training.losses.RelativeRMSLoss"}
+
+
+def test_a_callback_can_be_left_out(run: Path) -> None:
+    go_on(run, "~callbacks.listen", "trainer.max_epochs=2")
+    assert last(run)["global_step"] == 8
+    assert "listen" not in read_record(run).setting("callbacks")
+
+
 def read_record_of(file: Path) -> dict:
     content = yaml.safe_load(file.read_text())
     content.pop("started")

@@ -9,6 +9,7 @@ import torch
 from tiny_runs import composed, tiny_run
 
 from demixer import __version__, commit
+from demixer.errors import UserError
 from demixer.training import runs
 
 
@@ -76,3 +77,32 @@ def test_a_run_with_another_global_batch_is_warned(
     tiny_run(tmp_path, *short, f"data.roots=[{comb_musdb}]", "learning_rate.reference_batch_size=16")
     (warning,) = [line for line in caplog.messages if line.startswith("the learning rate is for a global batch of 16")]
     assert ", this one is 2: set trainer.accumulate_grad_batches" in warning
+
+
+@pytest.mark.parametrize(("batches", "warned"), [(1, False), (2, False), (3, True)])
+def test_validations_within_a_step_are_told(batches, warned, caplog):
+    by_batch = {"max_steps": -1, "val_check_interval": 8, "check_val_every_n_epoch": None}
+    runs.check_validations({**by_batch, "accumulate_grad_batches": batches}, 12)
+    assert ("come within a step of 3 batches" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.batch_size=0", r"`batch_size` \(=0\) must be at least 1"),
+        ("data.num_workers=-1", r"`num_workers` \(=-1\) must be at least 0"),
+        ("data.max_valid_songs=-1", r"`max_valid_songs` \(=-1\) must be at least 0"),  # of a list it is all but one
+        ("data.crop_seconds=1e-6", r"`crop_seconds` \(=1e-06\) must be above 0"),
+        ("trainer.accumulate_grad_batches=0", r"`trainer\.accumulate_grad_batches` \(=0\) must be at least 1"),
+        (
+            "trainer.val_check_interval=100",
+            r"\(=100\) is more than an epoch's 2 batches: set trainer\.check_val",
+        ),
+        ("scheduler=one_cycle", r"total_steps, but got -1 \(one_cycle needs `trainer\.max_steps`\)"),
+        ("optimizer.lr=-1", r"`optimizer` or `scheduler`: Invalid learning rate"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(comb_musdb, tmp_path, override, message):
+    short = ["data.samples_per_epoch=4", "data.batch_size=2", "trainer.max_epochs=1"]
+    with pytest.raises(UserError, match=message):
+        tiny_run(tmp_path, f"data.roots=[{comb_musdb}]", *short, override)

@@ -322,6 +322,14 @@ def test_a_run_that_goes_on_keeps_the_teacher_and_needs_no_file_of_it(
     assert all(value.equal(states[1]["weights"][name]) for name, value in states[0]["weights"].items())
 
 
+def test_the_crops_of_a_step_are_those_of_both_kinds(
+    teacher: Path, finetune: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "demixer")
+    tiny_run(tmp_path, *finetune, f"teacher={teacher}", "trainer.max_epochs=1", "learning_rate.rule=linear")
+    assert f"learning rate {1e-2 * 4 / 16:g} for a global batch of 4 (rule: linear)" in caplog.text
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_student_average_and_teacher_begin_alike_in_any_order_of_the_callbacks(
     teacher: Path,

@@ -80,6 +80,16 @@ def test_a_step_on_no_number_is_left_out(
     assert scalars(tmp_path, "train/skipped_steps") == counted
 
 
+def test_a_broken_item_is_no_broken_weight_of_a_loss_that_remembers(
+    comb_musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Poison(monkeypatch, 4)
+    tiny_run(tmp_path, *EIGHT, f"data.roots=[{comb_musdb}]", "loss=truncated")
+    last = last_of(tmp_path)
+    assert (last["global_step"], last["skipped_steps"]) == (8, 1)
+    assert_finite(last)
+
+
 def test_too_many_in_a_row_end_the_run_with_their_songs(
     comb_musdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

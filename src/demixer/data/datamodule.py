@@ -93,10 +93,14 @@ class MusicDataModule(LightningDataModule):
             raise UserError("no dataset folder: set the environment variable MUSDB_DIR, or `data.roots`")
         if sad and index_dir is None:
             raise UserError("`sad=true` needs `index_dir`, which prepare_dataset.py writes; or set `sad=false`")
-        if crop_seconds <= 0 or not 0 <= remix_probability <= 1:
+        if round(crop_seconds * sample_rate_hz) < 1 or not 0 <= remix_probability <= 1:
             raise UserError(
                 f"`crop_seconds` (={crop_seconds}) must be above 0, `remix_probability` (={remix_probability}) in 0…1"
             )
+        least = {"batch_size": 1, "samples_per_epoch": 1, "num_workers": 0, "max_valid_songs": 0}
+        for name, value in zip(least, (batch_size, samples_per_epoch, num_workers, max_valid_songs), strict=True):
+            if value is not None and value < least[name]:
+                raise UserError(f"`{name}` (={value}) must be at least {least[name]}")
         if root_weights is not None:
             check_root_weights(root_weights, roots)
         self.layout = layout_of_each(layout, roots)
@@ -110,6 +114,11 @@ class MusicDataModule(LightningDataModule):
         self.preload, self.num_workers, self.prefetch_factor = preload, num_workers, prefetch_factor
         self.train_set: RemixDataset | None = None
         self.valid_set: SongDataset | None = None
+
+    @property
+    def crops_per_batch(self) -> int:
+        """How many crops a batch of one process is trained on."""
+        return self.batch_size
 
     def setup(self, stage: str | None = None) -> None:
         """Find the songs, check every file, and open both splits.

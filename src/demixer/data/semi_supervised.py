@@ -48,6 +48,10 @@ class SemiSupervisedDataModule(MusicDataModule):
             raise UserError(f"`swap_probability` (={swap_probability}) must be in 0…1")
         self.unlabelled, self.swap_probability, self.label = unlabelled, swap_probability, label
 
+    @property
+    def crops_per_batch(self) -> int:
+        return 2 * self.batch_size
+
     def setup(self, stage: str | None = None) -> None:
         """Check both kinds of songs.
 

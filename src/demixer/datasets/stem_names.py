@@ -21,6 +21,7 @@ def sources_around(
     roots: Sequence[Path | str],
     subset: str = "train",
     layout: str | Sequence[str] = FOLDERS,
+    all_needed: bool = True,
 ) -> tuple[str, ...]:
     """What is mixed to train ``targets``: MUSDB18's four sources, or, for any other target, every stem of the songs.
 
@@ -32,9 +33,10 @@ def sources_around(
         roots: Dataset folders, see :func:`demixer.datasets.tracks.find_tracks`.
         subset: As there.
         layout: As there.
+        all_needed: False: targets that no song has do not count.
 
     Raises:
-        UserError: no song has a target's file; the message lists the stems that there are.
+        UserError: no song has the file of a target that is needed; the message lists the stems that there are.
     """
     if set(targets) <= set(SOURCES):
         return SOURCES
@@ -43,6 +45,8 @@ def sources_around(
     songs = list(_stems_of_folders(folders, subset))
     known = set().union(*songs) - {MIXTURE}
     missing = [target for target in targets if target not in known and not published]
+    if missing and not all_needed:
+        return sources_around([target for target in targets if target not in missing], roots, subset, layout)
     if missing:
         raise UserError(
             f"`target` {', '.join(missing)}: no song in {', '.join(f'`{root}`' for root in roots)} has such a file"

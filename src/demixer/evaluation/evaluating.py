@@ -43,16 +43,16 @@ class Settings:
     metrics: Sequence[str] = ()
 
     def separator(self, model: Path, process: Process) -> Separator:
-        """The model, set up so.
+        """The model with all of its targets, set up so.
 
         Raises:
-            UserError: there is no such model, device, precision or target, or the hop is impossible or of a live model.
+            UserError: there is no such model, device or precision, or the hop is impossible or of a live model.
         """
         separator = Separator.from_pretrained(model, process.device(self.device), self.precision)
         if self.hop_seconds is not None:
             separator.check_windows("--hop")
             separator.audio_params = replace(separator.audio_params, hop_seconds=self.hop_seconds)
-        return separator.only(self.targets) if self.targets else separator
+        return separator
 
 
 def evaluate(
@@ -95,13 +95,14 @@ def evaluate(
     part = part_name(subset, split)
     other = read_results(compare_dir, part) if compare_dir else None
     folders = dataset_folders(run_dir, input_dir)
-    tracks = songs_of(folders, subset, split, run_dir)
     further = further_metrics(settings.metrics)
-    separator, gallery = settings.separator(model, process), Gallery() if report else None
+    whole, gallery = settings.separator(model, process), Gallery() if report else None
+    tracks = songs_of(folders, subset, split, run_dir, whole.targets)
+    separator = whole.only(settings.targets) if settings.targets else whole
     about = about_run(run_dir, folders, subset, split, separator) | {"weights": weights.name}
     if "museval" in settings.metrics:
         about["versions"]["museval"] = museval_version()
-    kept = KeptScores(folder / f".{part}.partial", _identity(about, weights, settings))
+    kept = KeptScores(folder / f".{part}.partial", _identity(about, weights, folders, settings))
     if process.rank == 0:
         kept.begin()
     process.meet("the begin")
@@ -131,11 +132,12 @@ def report_name(part: str) -> str:
     return "report.html" if part == "test" else f"report_{part}.html"
 
 
-def _identity(about: dict[str, Any], weights: Path, settings: Settings) -> dict[str, Any]:
-    """What scores that are kept must agree in: everything but the day, and the weights' own file."""
+def _identity(about: dict[str, Any], weights: Path, folders: Sequence[Path], settings: Settings) -> dict[str, Any]:
+    """What scores that are kept must agree in: everything but the day, and the very files and folders."""
     status = weights.stat()
     file = {"path": str(weights.resolve()), "bytes": status.st_size, "time": status.st_mtime_ns}
-    return {**about, "date": None, "file": file, "metrics": list(settings.metrics)}
+    measured = {"targets": settings.targets and list(settings.targets), "metrics": list(settings.metrics)}
+    return {**about, "date": None, "file": file, "folders": [str(folder.resolve()) for folder in folders], **measured}
 
 
 def _gathered(kept: KeptScores, tracks: Sequence[Track], targets: Sequence[str]) -> list[Score]:

@@ -15,6 +15,7 @@ from demixer import __version__
 from demixer.checkpoints.records import read_record
 from demixer.commit import git_commit
 from demixer.datasets.layouts import FOLDERS
+from demixer.datasets.stem_names import sources_around
 from demixer.datasets.tracks import Track, find_tracks, split_tracks
 from demixer.errors import UserError
 from demixer.evaluation.further import Further
@@ -56,11 +57,16 @@ def dataset_folders(run_dir: Path, given: Path | None = None) -> list[Path]:
 
 
 def songs_of(
-    folders: Sequence[Path], subset: str, split: str | None = None, run_dir: Path | None = None
+    folders: Sequence[Path],
+    subset: str,
+    split: str | None = None,
+    run_dir: Path | None = None,
+    targets: Sequence[str] = SOURCES,
 ) -> list[Track]:
     """The songs of a subset (``test`` or ``train``), or of one split (``valid``, ``held-out``, ``train``) of train.
 
-    A run that chose its own songs for these (``data.valid``, ``data.held_out``) is measured on those.
+    A run that chose its own songs for these (``data.valid``, ``data.held_out``) is measured on those, with the sources
+    that it mixed (``data.sources``); else with those around its ``targets``.
 
     Raises:
         UserError: there are none, or files are bad.
@@ -68,7 +74,10 @@ def songs_of(
     if split and subset != "train":
         raise UserError(f"--split {split} divides the subset train, not {subset}: use --subset train")
     try:
-        tracks = find_tracks(folders, ("mixture", *SOURCES), subset, _layout(folders, run_dir))
+        layout = _layout(folders, run_dir)
+        mixed = _recorded(run_dir, "data.sources") if run_dir else None
+        mixed = mixed or sources_around(targets, folders, subset, layout, all_needed=False)
+        tracks = find_tracks(folders, ("mixture", *mixed), subset, layout)
     except UserError as error:
         raise UserError(f"{error}{_remedy(folders, subset)}") from error
     if split:

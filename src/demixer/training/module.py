@@ -157,6 +157,11 @@ class SeparationModule(pl.LightningModule):
         """Without an average, training goes on with its own weights, not with the average that was saved of them."""
         if not any(isinstance(callback, MovingAverage) for callback in self.trainer.callbacks):
             checkpoint["state_dict"] = checkpoint.get("current_model_state", checkpoint["state_dict"])
+        memory = {key: value for key, value in self.state_dict().items() if key.startswith("_loss.")}
+        for name in {"state_dict", "current_model_state"} & checkpoint.keys():  # the loss may be another than it was
+            state = checkpoint[name]
+            weights = {key: value for key, value in state.items() if not key.startswith("_loss.")}
+            checkpoint[name] = weights | {key: state.get(key, value) for key, value in memory.items()}
         self._skipped.total = checkpoint.get("skipped_steps", 0)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -165,6 +170,9 @@ class SeparationModule(pl.LightningModule):
         checkpoint["skipped_steps"] = self._skipped.total
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = self._optimizer(self.network.named_parameters())
-        schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
+        try:
+            optimizer = self._optimizer(self.network.named_parameters())
+            schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
+        except ValueError as error:
+            raise UserError(f"`optimizer` or `scheduler`: {error} (one_cycle needs `trainer.max_steps`)") from error
         return {"optimizer": optimizer, "lr_scheduler": schedule}

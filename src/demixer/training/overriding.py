@@ -122,11 +122,12 @@ def _is_group(override: Override) -> bool:
 
 
 def _remove(content: dict[str, Any], place: Place) -> None:
-    for key in place[:-1]:
-        content = content.get(key)
-        if not isinstance(content, dict):
-            return
-    content.pop(place[-1], None)
+    """Take out a setting, and the groups that hold nothing any more: an empty one is an argument, too."""
+    first, *rest = place
+    if rest and isinstance(content.get(first), dict):
+        _remove(content[first], tuple(rest))
+    if not rest or content.get(first) == {}:
+        content.pop(first, None)
 
 
 def _set(content: dict[str, Any], place: Place, value: Any) -> None:

@@ -114,7 +114,8 @@ def suspects_of(parts: Sequence[Part], world_size: int) -> tuple[list[str], bool
 def refuse_broken_weights(checkpoint: Mapping[str, Any], step: int) -> None:
     """Raise a UserError if the weights in a checkpoint, or their average, are not finite."""
     states = [checkpoint["state_dict"], checkpoint.get("current_model_state", {})]
-    weights = [value for state in states for value in state.values() if value.is_floating_point()]
+    named = [(name, value) for state in states for name, value in state.items() if value.is_floating_point()]
+    weights = [value for name, value in named if not name.endswith("_extra_state")]  # as a loss's memory is
     if not torch.nn.utils.get_total_norm(weights).isfinite():
         raise UserError(
             f"the weights are not finite in step {step}: they are not saved, the checkpoints before are intact; lower "

@@ -18,7 +18,7 @@ from demixer.training.module import SeparationModule
 from demixer.training.quiet import quiet_libraries
 from demixer.training.recipe import scaled_learning_rate, set_matmul_precision, warn_of_batch
 from demixer.training.resuming import describe_resume
-from demixer.training.runs import describe_run, model_hparams, unvalidated_steps
+from demixer.training.runs import check_validations, describe_run, model_hparams
 from demixer.training.starting import Start, starting
 from demixer.training.teacher import build_data
 from demixer.training.validation_log import end_logging
@@ -52,7 +52,7 @@ def _fit(start: Start) -> dict[str, Any]:
     datamodule = build_data(cfg, callbacks)
     trainer = build(cfg.trainer)(callbacks=callbacks, logger=build_all(cfg.logger))
     start.write(hparams, trainer.world_size)
-    global_batch = trainer.world_size * cfg.data.batch_size * cfg.trainer.accumulate_grad_batches
+    global_batch = trainer.world_size * datamodule.crops_per_batch * cfg.trainer.accumulate_grad_batches
     cfg.optimizer.lr = scaled_learning_rate(cfg.optimizer.lr, global_batch, **cfg.learning_rate)
     scheduler = build(cfg.scheduler)
     module = SeparationModule(
@@ -70,8 +70,7 @@ def _fit(start: Start) -> dict[str, Any]:
     log.info("%s", describe_run(cfg, network, global_batch, resume and resume.lr))
     if resume:
         log.info("%s", describe_resume(resume, cfg.data.batch_size, trainer.world_size))
-    if left := unvalidated_steps(cfg.trainer, cfg.data.samples_per_epoch // global_batch):
-        log.warning("`trainer.max_steps` (=%d) ends %d steps after a validation", cfg.trainer.max_steps, left)
+    check_validations(cfg.trainer, cfg.data.samples_per_epoch // (trainer.world_size * cfg.data.batch_size))
     network.bandsplitrnn.checkpointing = cfg.model.get("checkpointing", False)
     if cfg.model.compile:
         network.bandsplitrnn.compile()

@@ -55,6 +55,7 @@ class TruncatedLoss(nn.Module):
         return ~(losses > known.to(losses.device).quantile(self.quantile, dim=0))  # keeps NaN, which must be heard of
 
     def _remembered(self, losses: Tensor) -> Tensor:
+        losses = losses.nan_to_num(nan=torch.finfo(losses.dtype).max)  # no number is the highest of all: no quantile is
         everyone = [losses]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             everyone = [torch.empty_like(losses) for _ in range(torch.distributed.get_world_size())]
