@@ -36,7 +36,8 @@ def standing_of(song: Song, recipe: Recipe, manifests: Manifests, overwrite_befo
 
     An empty file is none. A stem that the manifest lists, unchanged, is current if the same call would write it from
     the same source, and otherwise stale: then, and where one is missing, all of the song's are made again together, so
-    that their levels agree. Other files of their names are the user's, or of another song, and kept; ``overwrite`` replaces all.
+    that their levels agree. Other files of their names are the user's, or another song's, and kept; ``overwrite``
+    replaces all.
     """
     source = state_of(song.path)
     missing, stale, kept, entry = [], [], {}, None
@@ -77,7 +78,8 @@ def state_of(path: Path) -> FileState | None:
 
 def _is_of_another(entry: Entry, path: Path, source: FileState | None) -> bool:
     """Whether stems were made from another song, which is still there, as ``a/01.mp3`` is beside ``b/01.mp3``."""
-    return source is not None and entry.source != source and entry.song != str(path) and not _is_missing(Path(entry.song))
+    other = source is not None and entry.source != source and entry.song != str(path)
+    return other and not _is_missing(Path(entry.song))
 
 
 def _staleness(entry: Entry, source: FileState | None, recipe: Recipe) -> str | None:
