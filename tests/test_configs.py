@@ -13,7 +13,8 @@ from demixer.data.datamodule import MusicDataModule
 from demixer.model.building import build_network
 from demixer.paths import CONF_DIR
 from demixer.training.recipe import scaled_learning_rate, set_matmul_precision, warn_of_batch
-from demixer.training.runs import model_hparams, unvalidated_steps
+from demixer.training.runs import model_hparams
+from demixer.training.validation_times import unvalidated_steps
 
 GROUPS = sorted(file for file in CONF_DIR.glob("*/*.yaml") if file.parent.name not in ("sad", "experiment"))
 EXPERIMENTS = sorted((CONF_DIR / "experiment").glob("*.yaml"))

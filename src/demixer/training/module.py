@@ -172,7 +172,10 @@ class SeparationModule(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         try:
             optimizer = self._optimizer(self.network.named_parameters())
+        except ValueError as error:
+            raise UserError(f"`optimizer`: {error}") from error
+        try:
             schedule = {"scheduler": self._scheduler(optimizer), "interval": self._scheduler_interval}
         except ValueError as error:
-            raise UserError(f"`optimizer` or `scheduler`: {error} (one_cycle needs `trainer.max_steps`)") from error
+            raise UserError(f"`scheduler`: {error} (one_cycle needs `trainer.max_steps`)") from error
         return {"optimizer": optimizer, "lr_scheduler": schedule}

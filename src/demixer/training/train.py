@@ -18,10 +18,11 @@ from demixer.training.module import SeparationModule
 from demixer.training.quiet import quiet_libraries
 from demixer.training.recipe import scaled_learning_rate, set_matmul_precision, warn_of_batch
 from demixer.training.resuming import describe_resume
-from demixer.training.runs import check_validations, describe_run, model_hparams
+from demixer.training.runs import describe_run, model_hparams
 from demixer.training.starting import Start, starting
 from demixer.training.teacher import build_data
 from demixer.training.validation_log import end_logging
+from demixer.training.validation_times import check_validations
 
 log = logging.getLogger(__name__)
 
