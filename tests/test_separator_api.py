@@ -26,6 +26,13 @@ def test_a_numpy_array_gives_arrays_and_a_tensor_tensors():
             np.testing.assert_allclose(stem, tensors[target].numpy(), atol=1e-6)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_samples_on_a_gpu_are_taken_at_any_rate():
+    separator, waveform = share_separator(SHARES), noise(1_000)
+    ours, expected = separator(waveform.cuda(), 22_050), separator(waveform, 22_050)
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
+
+
 def test_samples_are_taken_however_they_lie_in_memory():
     """Of another machine's byte order, mirrored, read-only (a warning of torch's), or with a gradient to come."""
     song = noise(5_000).numpy()

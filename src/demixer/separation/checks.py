@@ -12,7 +12,7 @@ MAX_CHANNELS = 2
 
 
 def check_waveform(waveform: Tensor | np.ndarray) -> Tensor:
-    """The waveform (C, L) as a float32 tensor.
+    """The waveform (C, L) as a float32 tensor on the CPU.
 
     Raises:
         ValueError: it is no tensor or array of floating-point samples, not (C, L) with C = 1 or 2, or not finite.
@@ -27,7 +27,7 @@ def check_waveform(waveform: Tensor | np.ndarray) -> Tensor:
         raise ValueError(f"`waveform` is of {kind}: {scale} and convert it, to floating-point samples in ±1")
     with np.errstate(over="ignore"):  # what is beyond float32 is infinite there
         native = np.require(waveform, np.float32, "CW") if array else waveform.detach()  # of any order, also read-only
-    samples = torch.as_tensor(native).float()
+    samples = torch.as_tensor(native).to("cpu", torch.float32)  # where stems come out, and other rates are computed
     if not samples.isfinite().all():
         channel, sample = (~samples.isfinite()).nonzero()[0].tolist()
         raise ValueError(f"`waveform`: sample {sample} of channel {channel} is infinite or not a number")
