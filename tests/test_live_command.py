@@ -117,6 +117,8 @@ class Terminal(io.StringIO):
         (b"12345678", ["--control", "/nowhere"], "cannot read the control lines of `/nowhere`"),
         (b"12345678", ["--control", "/"], "`--control` (=/) is a folder: give a fifo, a terminal or a file"),
         (b"12345678", ["--control", ""], "argument --control: the name is empty"),
+        (b"", ["-t", "vocals", "--in", "0", "--realtime"], "`--format` and `--realtime` are for pipes: leave them out"),
+        (b"", ["-t", "vocals", "--out", "0", "--format", "s16le"], "`--format` and `--realtime` are for pipes"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

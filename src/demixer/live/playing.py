@@ -65,6 +65,8 @@ class Settings:
             raise UserError(f"`--slack` (={self.slack}) must be at least 1 block")
         if self.control == control.STDIN and self.card is None:
             raise UserError("`--control -`: stdin holds the samples: give a fifo, or /dev/tty")
+        if self.card is not None and (self.realtime or self.format != Settings.format):
+            raise UserError("`--format` and `--realtime` are for pipes: leave them out with a sound card")
 
     def block_samples(self, hop_samples: int) -> int:
         """The length of a block, for a network of this hop.

@@ -49,11 +49,14 @@ def stem_path(template: str, track: Path, stem: str, song: Path, model: str, suf
     'song/vocals.wav'
     >>> stem_path("{track}_{stem}", Path("song"), "", Path("song.mp3"), "", ".stem.m4a").as_posix()
     'song.stem.m4a'
+    >>> stem_path("{track}/{stem}", Path(".."), "vocals", Path("...wav"), "", ".wav").as_posix()
+    '_/vocals.wav'
     """
     if not stem:
         template, stem = template.replace("_{stem}", ""), "stems"
     folder, ext = str(track.parent), song.suffix.removeprefix(".")
-    return Path(template.format(track=track.name, stem=stem, folder=folder, model=model, ext=ext) + suffix)
+    name = "_" if track.name in (".", "..") else track.name
+    return Path(template.format(track=name, stem=stem, folder=folder, model=model, ext=ext) + suffix)
 
 
 def bare(name: Path) -> Path:
