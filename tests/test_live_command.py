@@ -159,16 +159,20 @@ def eventually(condition):
     return False
 
 
-def test_a_fifo_may_be_written_to_again_and_again(tmp_path):
+def test_a_fifo_may_be_written_to_again_and_again_until_it_is_gone(tmp_path):
     fifo, told = tmp_path / "control", []
     os.mkfifo(fifo)
     desk = Desk(["vocals", "drums"])
-    control.listen(desk, fifo, told.append)
+    thread = control.listen(desk, fifo, told.append)
     fifo.write_text("vocals -20\nmute kazoo\n")
     assert eventually(lambda: desk.gains == pytest.approx((0.1, 1, 1)) and told)
     assert told == ["control: there is no stem kazoo to be heard: there are vocals, drums, rest"]
-    fifo.write_text("solo drums\n")
-    assert eventually(lambda: desk.gains == (0, 1, 0))
+    with fifo.open("w") as lines:
+        lines.write("solo drums\n")
+        fifo.unlink()
+    thread.join()
+    assert desk.gains == (0, 1, 0)
+    assert told[1:] == [f"control: no more lines come from `{fifo}`: No such file or directory"]
 
 
 def test_a_file_is_followed_once(tmp_path):

@@ -1,5 +1,6 @@
 """Lines that change the gains while it plays, from a fifo, a terminal or a file."""
 
+import os
 import stat
 import sys
 from collections.abc import Callable
@@ -26,15 +27,14 @@ def listen(desk: Desk, path: Path, tell: Callable[[str], object]) -> Thread:
     Raises:
         UserError: there is no such file, or it cannot be read.
     """
-    again = False
     if path != STDIN:
         with told(f"cannot read the control lines of `{path}`"):
-            again = stat.S_ISFIFO(path.stat().st_mode)
-            if path.is_dir():
+            kind = path.stat().st_mode
+            if stat.S_ISDIR(kind):
                 raise UserError(f"`--control` (={path}) is a folder: give a fifo, a terminal or a file")
-            if not again:
+            if not stat.S_ISFIFO(kind):  # to open a fifo waits for who writes
                 path.open().close()
-    thread = Thread(target=_follow, args=(desk, path, again, tell), name="control", daemon=True)
+    thread = Thread(target=_follow, args=(desk, path, tell), name="control", daemon=True)
     thread.start()
     return thread
 
@@ -48,13 +48,16 @@ def follow(desk: Desk, lines: TextIO, tell: Callable[[str], object]) -> None:
             tell(f"control: {shown(one_line(error))}")
 
 
-def _follow(desk: Desk, path: Path, again: bool, tell: Callable[[str], object]) -> None:
+def _follow(desk: Desk, path: Path, tell: Callable[[str], object]) -> None:
     if path == STDIN:  # not sys.stdin itself, whose lock Python asks for when it ends
         with open(sys.stdin.fileno(), errors="replace", closefd=False) as lines:
             follow(desk, lines, tell)
         return
-    while True:
-        with path.open(errors="replace") as lines:
-            follow(desk, lines, tell)
-        if not again:
-            return
+    try:
+        again = True
+        while again:
+            with path.open(errors="replace") as lines:
+                again = stat.S_ISFIFO(os.fstat(lines.fileno()).st_mode)
+                follow(desk, lines, tell)
+    except OSError as error:
+        tell(f"control: no more lines come from `{path}`: {error.strerror}")
