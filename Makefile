@@ -69,7 +69,7 @@ bench: .venv/run  ## how fast songs are separated, where the time goes, and how 
 	$(BIN)/python benchmarks/separation.py
 	$(BIN)/python benchmarks/memory.py
 
-bench-live: .venv/run  ## what a hop of live separation costs
+bench-live: .venv/dev  ## what a hop of live separation costs
 	$(BIN)/python benchmarks/live.py
 
 bench-train: .venv/run  ## how fast training goes, and whether the loader keeps up

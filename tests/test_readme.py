@@ -410,6 +410,7 @@ SMALLER = {
     "src/app.py": "--port $PORT -d cpu",
     "benchmarks/separation.py": "-c $MODEL -p fp32 -b 1 --song-seconds 1",
     "benchmarks/memory.py": "--minutes 0.02",
+    "benchmarks/live.py": "-c live -r eager onnxruntime -t 1 -n 3 -o model.features=4 model.repeats=1",
     "benchmarks/training.py": "model.features=4 model.repeats=1 data.crop_seconds=0.5 data.samples_per_epoch=12"
     " -n bandsplitrnn_small -p fp32",
     FIRST_HALF: TINY_TRAINING,
@@ -441,6 +442,7 @@ MADE = {
     "make example": ("uSDR of the estimate", "excerpt/falcon69_vocals.wav"),
     "make test": ("1 passed",),
     "make bench": ("GFLOP/s", "overlap-add", "peak memory"),
+    "make bench-live": ("| live | 1 | eager |", "| live | 1 | onnxruntime |"),
     "make bench-train": ("bandsplitrnn_small", "appetite"),
     "make shipped": ("init=", "demixer.training.losses.RelativeRMSLoss"),
     "make app": (),
