@@ -1,4 +1,4 @@
-"""An hour through ``live.py``, as fast as it computes: ``python benchmarks/live_hours.py -c MODEL [--minutes 60]``.
+"""An hour through ``live.py``, as fast as it computes: ``python benchmarks/live_hours.py [--minutes 60] [-c MODEL]``.
 
 The program runs as users run it, between two pipes. Minute by minute it is fed 40 seconds of noise that swells and
 fades, and 20 of silence; now and then its memory is read from /proc, and how far what comes out is from what came out
@@ -16,6 +16,9 @@ from typing import BinaryIO
 import torch
 
 SRC_DIR = Path(__file__).resolve().parents[1] / "src"
+sys.path.insert(0, str(SRC_DIR))
+
+from demixer.paths import LIVE_MODEL
 
 SAMPLE_RATE_HZ, CHANNELS = 44_100, 2
 MINUTE_SAMPLES = 60 * SAMPLE_RATE_HZ // 4096 * 4096  # whole hops, so that each begins as the others do
@@ -44,7 +47,7 @@ def feed(stream: BinaryIO, content: bytes, minutes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-c", "--ckpt-path", required=True, metavar="MODEL", help="a live one, of 44.1 kHz")
+    parser.add_argument("-c", "--ckpt-path", default=LIVE_MODEL, help="of 44.1 kHz; default: %(default)s")
     parser.add_argument("--minutes", type=int, default=60, help="of audio; default: %(default)s")
     args, of_live = parser.parse_known_args()  # further ones are live.py's
     command = [sys.executable, str(SRC_DIR / "live.py"), "-c", args.ckpt_path, "--stats"]

@@ -11,9 +11,13 @@ import torch
 
 from demixer import Separator
 from demixer.commands import live
+from demixer.datasets.stem_files import read_stem_file
 from demixer.errors import UserError
+from demixer.evaluation.metrics import usdr
 from demixer.live import control
 from demixer.live.desk import COMMANDS, Desk
+from demixer.sources import SOURCES
+from example.excerpt import excerpt_file
 from tests.live_runs import broken, child, pcm, run, samples, shown
 from tests.live_stand_in import HOP
 from tests.song_files import music, noise, write_tiny_model
@@ -136,9 +140,16 @@ def test_a_model_that_hears_the_future_is_refused(monkeypatch, tmp_path):
     assert (out, code) == (b"", 2)
 
 
-def test_without_a_model_a_line_says_where_one_comes_from():
-    with pytest.raises(UserError, match=r"no live model comes along yet: train one .*, and give it as -c RUN_DIR"):
-        live.main(["-t", "vocals"])
+def test_the_shipped_model_separates_a_real_excerpt_as_it_plays():
+    true, _ = read_stem_file(excerpt_file())
+    separator = Separator.from_pretrained(live.parse([]).ckpt_path, "cpu", "fp32")
+    player = separator.live()
+    blocks = [player.process(block) for block in true["mixture"].split(12_345, dim=-1)]
+    stems = torch.cat([*blocks, player.flush()], dim=-1)[..., player.latency_samples :]
+    estimates = dict(zip(separator.targets, stems, strict=True))
+    gained_db = [usdr(true[name], estimates[name]) - usdr(true[name], true["mixture"]) for name in SOURCES]
+    assert (separator.latency_samples, player.latency_samples) == (2047, 2047)
+    assert min(gained_db) > 4
 
 
 def test_impossible_threads_are_refused(monkeypatch):

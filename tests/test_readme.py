@@ -115,7 +115,7 @@ def named(tmp_path_factory: pytest.TempPathFactory, comb_musdb: Path) -> Path:
     for name in ("RUN_DIR", "IN", "best", "kit", "logs/bandsplitrnn/2026-01-31_12-00-00", "musdb18-7s"):
         write_hparams(folder / name, hparams)
         write_weights(folder / name / "weights.safetensors", weights)
-    write_tiny_live_model(folder / "LIVE_DIR", hop_samples=1024)
+    write_tiny_live_model(folder / "live-46ms", hop_samples=1024)
     for name in ("SONGS", "MORE_SONGS"):
         for song in sorted((comb_musdb / "train").iterdir())[:2]:
             target = folder / name / "train" / f"{name} {song.name}"
@@ -324,7 +324,7 @@ TIMEOUT_SECONDS = 600  # against waiting for ever: how fast a machine is does no
 
 
 CHILDREN = {
-    "python benchmarks/live_hours.py -c LIVE_DIR": ["--minutes", "1", "-c", "LIVE_DIR"],
+    "python benchmarks/live_hours.py": ["--minutes", "1", "-c", "live-46ms"],
     "python benchmarks/memory.py": ["--minutes", "0.02"],
     "python benchmarks/roformers.py --keep --depth 2": [
         *("--depth", "1", "--batch", "1", "--seconds", "1", "--rounds", "1"),
@@ -341,7 +341,7 @@ CHILDREN = {
 def test_child_processes(command: str, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")  # all of it is there already: that the list can be read is what is tested
     smaller = shlex.join(
-        str(world / word) if word in ("runs", "LIVE_DIR") else word for word in CHILDREN.get(command, [])
+        str(world / word) if word in ("runs", "live-46ms") else word for word in CHILDREN.get(command, [])
     )
     monkeypatch.chdir(SRC_DIR if "../" in command else PROJECT_DIR)
     run_together(f"{command} {smaller}")

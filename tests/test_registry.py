@@ -12,8 +12,8 @@ from rich.console import Console
 from demixer.checkpoints.listing import names_table, registry_table
 from demixer.checkpoints.locating import shipped_models
 from demixer.checkpoints.registry import REGISTRY, UNKNOWN, Entry, read_registry
-from demixer.commands.demix import DEFAULT_MODEL
 from demixer.errors import UserError
+from demixer.paths import DEFAULT_MODEL, LIVE_MODEL
 from demixer.sources import SOURCES
 
 KNOWN = read_registry()
@@ -65,8 +65,10 @@ def test_a_name_for_people_leads_to_a_model(called: str) -> None:
 
 
 def test_the_names_for_people_are_those_of_the_manual() -> None:
-    assert list(KNOWN.names) == ["fast", "best", "six", "karaoke", "kit"]
+    assert list(KNOWN.names) == ["fast", "best", "six", "karaoke", "kit", "live"]
     assert KNOWN.meaning("fast").model == DEFAULT_MODEL
+    assert KNOWN.meaning("live").model == LIVE_MODEL
+    assert shipped_models()[0] == DEFAULT_MODEL  # which the page and its API take, unless they are told
     assert set(KNOWN.models[KNOWN.meaning("six").model].targets) == {*SOURCES, "guitar", "piano"}
 
 

@@ -71,7 +71,7 @@ def test_nobody_may_write_to_it(call: Run) -> None:
 def test_it_says_what_it_is(call: Run) -> None:
     assert call("demix", "--version").stdout == f"music-demixer {demixer.__version__}\n"
     listed = call("demix", "--list-models").stdout
-    assert "musdb18-7s" in listed.splitlines()[0]
+    assert listed.splitlines()[0] == "here: musdb18-7s live-46ms"
     assert "bsrnn-opt" in listed
 
 

@@ -13,6 +13,7 @@ CONF_DIR = PROJECT_DIR / "conf"
 FILES_DIR = SRC_DIR / "files"
 LOGS_DIR = SRC_DIR / "logs"
 SHIPPED_MODELS_DIR = (PROJECT_DIR if IN_CLONE else PACKAGE_DIR) / "saved_models"
+DEFAULT_MODEL, LIVE_MODEL = "musdb18-7s", "live-46ms"  # in it: what separates songs, and what separates as it plays
 
 
 def downloads_dir() -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 from demixer.checkpoints.obtaining import download
 from demixer.checkpoints.registry import read_registry
 from demixer.errors import UserError
-from demixer.paths import SHIPPED_MODELS_DIR, downloads_dir
+from demixer.paths import DEFAULT_MODEL, SHIPPED_MODELS_DIR, downloads_dir
 
 HPARAMS_NAME = "hparams.yaml"
 WEIGHTS_NAME = "weights.safetensors"
@@ -141,10 +141,9 @@ def _weights_in(folder: Path) -> list[Path]:
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that are here: shipped with this program, or downloaded."""
-    return sorted(
-        {folder.name for place in _model_folders() for folder in place.glob("[!.]*") if _is_model(place, folder)}
-    )
+    """Names of the models that are here, shipped with this program or downloaded; the default one is the first."""
+    names = {folder.name for place in _model_folders() for folder in place.glob("[!.]*") if _is_model(place, folder)}
+    return sorted(names, key=lambda name: (name != DEFAULT_MODEL, name))
 
 
 def _model_folders() -> tuple[Path, ...]:

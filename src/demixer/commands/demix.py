@@ -16,9 +16,8 @@ from pathlib import Path
 
 from demixer.commands.parsing import DEVICE_HELP, SEVERAL, Parser, file_name, time_seconds
 from demixer.errors import end_on_signals, run
+from demixer.paths import DEFAULT_MODEL
 from demixer.songs.naming import DEFAULT_NAME
-
-DEFAULT_MODEL = "musdb18-7s"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

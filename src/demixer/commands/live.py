@@ -1,4 +1,4 @@
-"""Separate while it plays: ``ffmpeg -i song.mp3 -f f32le … - | demix-live -c MODEL -t vocals | ffplay …``.
+"""Separate while it plays: ``ffmpeg -i song.mp3 -f f32le -ac 2 -ar 44100 - | demix-live -t vocals | ffplay …``.
 
 Bare samples come from stdin and go to stdout, interleaved; or, with --in and --out, from and to a sound card. What is
 heard is the mixture with some stems louder, quieter or muted; with --two-stems there are two mixes, in channels of
@@ -16,13 +16,14 @@ import argparse
 from dataclasses import fields
 
 from demixer.commands.parsing import SEVERAL, Parser, file_name
-from demixer.errors import UserError, end_on_signals, run
+from demixer.errors import end_on_signals, run
+from demixer.paths import LIVE_MODEL
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("-c", "--ckpt-path", metavar="MODEL", help="a causal one, which must be given: none comes along yet")
+    add("-c", "--ckpt-path", default=LIVE_MODEL, metavar="MODEL", help="a causal one; default: %(default)s")
     add("-d", "--device", default="cpu", help="cpu (default), cuda, cuda:N, mps or auto")
     add("--threads", type=int, default=1, metavar="N", help="of the processor; a hop is too short for many: default 1")
     add("--stats", action="store_true", help="print latency, time of a hop and late blocks, on stderr")
@@ -59,10 +60,6 @@ def main(arguments: list[str] | None = None) -> int:
     if args.list_devices:
         print(devices())
         return 0
-    if args.ckpt_path is None:
-        raise UserError(
-            "no live model comes along yet: train one (train.py experiment=live), and give it as -c RUN_DIR"
-        )
     args.card = Card.named(args.input, args.output)
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
     choice = Choice(args.targets, args.two_stems, args.mute, gains_of(args.gain), changes=args.control is not None)
