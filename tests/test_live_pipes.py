@@ -107,6 +107,31 @@ def test_a_pipe_in_real_time_gives_at_every_moment_as_much_as_it_takes():
     assert stats.late_blocks == 0
 
 
+@pytest.mark.parametrize(("at_once", "work_blocks", "in_time"), [(1, 0.9, True), (8, 0.9, True), (8, 1.5, False)])
+def test_blocks_that_come_at_once_are_needed_one_after_the_other(monkeypatch, at_once, work_blocks, in_time):
+    """A network takes a share of a block's time, by a clock of its own; a burst of blocks comes when its last would."""
+    now, block_seconds = 0.0, HOP / RATE_HZ
+    guard, backlog, stats = guard_of(mix_of(targets=["vocals"]))
+    stats.clock = lambda: now
+
+    def work_until(seconds, enough=lambda: False):
+        nonlocal now
+        while not enough() and now + work_blocks * block_seconds <= seconds and backlog.work():
+            now += work_blocks * block_seconds
+        now = now if enough() else max(now, seconds)
+
+    def bursts():
+        for i, block in enumerate(noise(160 * HOP).split(HOP, dim=-1)):
+            if i % at_once == 0:
+                work_until((i + at_once) * block_seconds)
+            yield block
+
+    monkeypatch.setattr(backlog, "wait", lambda n, seconds: work_until(now + seconds, lambda: n in backlog._done))
+    play_in_time(guard, bursts(), lambda _: None, stats)
+    assert (stats.late_blocks == 0) is in_time
+    assert now < (160 + at_once) * block_seconds  # and what comes out never falls behind
+
+
 def test_a_pipe_gives_what_demix_gives(monkeypatch, live_model):
     separator, mixture = Separator.from_pretrained(live_model, "cpu", "fp32"), music(30_007)
     out, errors, code = run(monkeypatch, pcm(mixture), "-t", "vocals", separator=separator)

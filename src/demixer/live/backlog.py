@@ -45,6 +45,11 @@ class Backlog:
             self._waiting.append((number, block))
             self._changed.notify_all()
 
+    def wait(self, number: int, seconds: float) -> None:
+        """Until the block of that number is done, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: number in self._done or self._fault is not None, seconds)
+
     def take(self, number: int) -> Tensor | None:
         """The mixed block of that number, or None where it is not done yet; it will not be asked for again.
 
@@ -93,5 +98,7 @@ class Backlog:
                 if not self.work():
                     with self._changed:
                         self._changed.wait_for(lambda: self._waiting or self._closed)
-        except BaseException as fault:  # it is raised again by whoever waits for the blocks
-            self._fault = fault
+        except BaseException as fault:  # it is raised again by whoever takes the blocks
+            with self._changed:
+                self._fault = fault
+                self._changed.notify_all()

@@ -43,6 +43,11 @@ class Guard:
         self._fade_in = torch.cat([torch.zeros(self._fade), rising, torch.ones(block_samples - 2 * self._fade)])
         self._fade_out = torch.cat([rising.flip(0), torch.zeros(block_samples - self._fade)])
 
+    def wait(self, seconds: float) -> None:
+        """Give the network at most so much more time for the block that the next tick asks for."""
+        if seconds > 0 and self._tick >= self._slack:
+            self._backlog.wait(self._tick - self._slack, seconds)
+
     def tick(self, block: Tensor) -> Tensor:
         """(C, N) → (B · C, N), ``latency_samples`` late.
 

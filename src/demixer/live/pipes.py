@@ -11,6 +11,7 @@ from demixer.live.stats import Stats
 
 Write = Callable[[Tensor], object]
 Told = Callable[[], object]
+PACE = 0.99  # of a block's time: so a source whose clock is fast never counts as one that is ahead
 
 
 def play_all(
@@ -49,6 +50,9 @@ def play_all(
 def play_in_time(guard: Guard, blocks: Iterable[Tensor], write: Write, stats: Stats, told: Told = lambda: None) -> None:
     """As many samples out as in, at every moment, ``guard.latency_samples`` late; the blocks' arrival is the clock.
 
+    Programs write several blocks at once, as ffmpeg does. A block is needed no sooner than a block's time after the one
+    before, so the network has that time for each of them.
+
     Args:
         guard: takes blocks of ``guard.block_samples``; its backlog is worked on elsewhere.
         blocks: (C, n) each, of which only the last may be shorter.
@@ -56,8 +60,11 @@ def play_in_time(guard: Guard, blocks: Iterable[Tensor], write: Write, stats: St
         stats: is kept.
         told: is called after each block.
     """
+    due, block_seconds = float("-inf"), guard.block_samples / stats.sample_rate_hz
     for block in blocks:
         arrived, samples = stats.clock(), block.shape[-1]
+        due = max(arrived, due + PACE * block_seconds)
+        guard.wait(due - arrived)
         heard = guard.tick(F.pad(block, (0, guard.block_samples - samples)))[:, :samples]
         write(heard)
         stats.passed(samples, samples, stats.clock() - arrived)
