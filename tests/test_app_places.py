@@ -35,7 +35,7 @@ def upload(sessions, name="song.wav"):
 def test_the_folder_of_a_killed_process_goes_and_that_of_a_living_one_stays(temporary):
     code = "from demixer.page.places import Place; print(Place('page-').folder, flush=True); sys.stdin.read()"
     process = subprocess.Popen(
-        [sys.executable, "-c", f"import tempfile; tempfile.tempdir = {str(temporary)!r}; {code}"],
+        [sys.executable, "-c", f"import sys, tempfile; tempfile.tempdir = {str(temporary)!r}; {code}"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
