@@ -2,7 +2,8 @@
 
 Trains the live network at each latency, and a network of the same widths that hears the whole song, all for as many
 steps, on the same data and with the same recipe, one after the other; prints the validation uSDR of each, and writes
-``images/latency.csv``, the table of ``demixer.figures.latency``. Runs that are complete are only read, runs that were stopped go on.
+``images/latency.csv``, the table of ``demixer.figures.latency``. Runs that are complete are only read, runs that were
+stopped go on.
 """
 
 import argparse
